@@ -1,0 +1,3 @@
+"""Measured spectra in, posterior distributions out."""
+
+__version__ = "0.1.0"

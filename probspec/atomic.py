@@ -1,0 +1,62 @@
+"""Files and folders that appear whole or not at all.
+
+What is written goes to a temporary name beside its target, is flushed to the disk, and takes its name in one step. A
+process that is killed at any moment leaves the old file or the new one, and at worst a stray temporary, which the next
+write of that name removes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill a file, then give it its name."""
+    temporary = _temporary(path)
+    _fill(temporary, write)
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder of these files; a folder that has the name already is replaced."""
+    temporary = _temporary(path)
+    temporary.mkdir()
+    for name, content in files.items():
+        _fill(temporary / name, lambda file, content=content: file.write(content))
+    _sync_folder(temporary)
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():  # a folder cannot be replaced in one step: for an instant only the old one's new name is there
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(path, old)
+    os.rename(temporary, path)
+    _sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

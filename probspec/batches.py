@@ -1,0 +1,87 @@
+"""Minibatches of one shape, shuffled anew in each epoch.
+
+Rows in memory, or few enough to be held there, are shuffled freely. More rows in a file are shuffled by stored blocks,
+and then within a buffer of blocks: single random rows would cost a hundred times as much to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from probspec.batch import Batch
+from probspec.errors import DataError, explain
+from probspec.hdf5 import ROWS
+from probspec.partition import generator
+
+if TYPE_CHECKING:
+    from probspec.data import Spectra
+
+BUFFER_ROWS = 4096
+"""Rows of a file that are held in memory and shuffled together, at least."""
+
+
+class Batches:
+    """Epochs of minibatches; the last one is filled up with rows from the epoch's start, so that all have one shape.
+
+    Parameters
+    ----------
+    spectra : Spectra
+    size : int
+        Rows of a batch; all rows where there are fewer.
+    seed : int
+        Same seed, same batches.
+    extras : dict of name -> (sample, ...) Tensor, optional
+        What the model prepared for these rows.
+
+    Raises
+    ------
+    DataError
+        Where `size` is less than 1, or extras do not have one row for each spectrum.
+    """
+
+    def __init__(self, spectra: Spectra, size: int, seed: int, extras: Mapping[str, Tensor] | None = None):
+        if size < 1:
+            raise DataError(explain("size", f"{size} rows in a batch", expected="at least 1"))
+        self.spectra, self.size, self.seed, self.extras = spectra, min(size, len(spectra)), seed, extras
+        streamed = spectra.is_lazy and len(spectra) > BUFFER_ROWS
+        self._whole = None if streamed else spectra.to_batch(extras=extras)
+        self._begun = 0
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self.spectra) // self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Give the next epoch."""
+        self._begun += 1
+        return self.epoch(self._begun - 1)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Give the epoch of that number, which depends on the seed alone."""
+        rng = generator(self.seed, number)
+        if self._whole is not None:
+            yield from self._parts(self._whole, rng.permutation(len(self.spectra)))
+            return
+        order = self._filled(_shuffled_blocks(len(self.spectra), rng))
+        held = self.size * max(1, BUFFER_ROWS // self.size)
+        for start in range(0, len(order), held):
+            buffer = self.spectra.to_batch(order[start : start + held], extras=self.extras)
+            yield from self._parts(buffer, rng.permutation(len(buffer)))
+
+    def _filled(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.resize(order, -(-len(order) // self.size) * self.size)
+
+    def _parts(self, batch: Batch, order: NDArray[np.int64]) -> Iterator[Batch]:
+        for part in torch.from_numpy(self._filled(order)).split(self.size):
+            yield batch.rows(part)
+
+
+def _shuffled_blocks(rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    blocks = np.split(np.arange(rows), range(ROWS, rows, ROWS))
+    return np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])

@@ -1,0 +1,162 @@
+"""Evidence: what frozen encoders say of a composition, as one Gaussian likelihood over all modalities.
+
+Each modality's summary is the composition plus an error. The errors' widths come from the encoders, their correlations
+from out-of-fold residuals, so that two modalities that err together do not count twice and one that was not measured
+does not count at all. Seen through the local coordinates of a support, the same Gaussian gives the guide its start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pyro.distributions import MultivariateNormal
+from torch import Tensor, nn
+from torch.distributions import IndependentTransform, constraints
+from torch.distributions.constraints import Constraint
+
+from probspec.supports import bijection
+from probspec.transforms import SmoothedSimplex
+
+BOUNDS = {"lower": -torch.inf, "upper": torch.inf}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Gaussian in unconstrained coordinates from which a guide's flow sets out.
+
+    Parameters
+    ----------
+    location : (..., sample, coordinate) Tensor
+    scale_tril : (..., sample, coordinate, coordinate) Tensor
+    """
+
+    location: Tensor
+    scale_tril: Tensor
+
+    @property
+    def context(self) -> Tensor:
+        """What a flow is told of it: where it is, and how wide (log)."""
+        return torch.cat([self.location, self.scale_tril.diagonal(dim1=-2, dim2=-1).log()], -1)
+
+
+class Evidence(nn.Module):
+    """Joint Gaussian error of the summaries of several modalities.
+
+    Parameters
+    ----------
+    modalities, components : int
+
+    Notes
+    -----
+    Summaries and their standard deviations are laid side by side, (..., sample, modality * component); `present` says
+    for each of them whether it was measured. The entries of a missing modality are decoupled and carry no weight.
+    """
+
+    def __init__(self, modalities: int, components: int):
+        super().__init__()
+        self.modalities, self.components = modalities, components
+        self.register_buffer("inflation", torch.ones(modalities * components))
+        self.register_buffer("correlation", torch.eye(modalities * components))
+
+    def fit(self, errors: Tensor, groups: int) -> None:
+        """Learn widths and correlations from standardised out-of-fold errors.
+
+        Parameters
+        ----------
+        errors : (sample, modality * component) Tensor
+            Residual over standard deviation; NaN where a modality is missing.
+        groups : int
+            Number of independent compositions among the rows, which sets how far correlations are shrunk.
+        """
+        seen = errors.isfinite()
+        filled = torch.where(seen, errors, torch.zeros_like(errors)).double()
+        pairs = (seen.double().T @ seen.double()).clamp_min(1)
+        second = filled.T @ filled / pairs
+        width = second.diagonal().sqrt()
+        # An encoder that did better than it said on the rows that chose it is not believed to be that good.
+        self.inflation = width.clamp_min(1).to(self.inflation)
+        shrunk = _shrink(second / (width[:, None] * width).clamp_min(1e-12), len(width) / (len(width) + groups))
+        self.correlation = shrunk.to(self.correlation)
+
+    def errors(self, deviation: Tensor, present: Tensor) -> Tensor:
+        """Cholesky factor of the errors' covariance, (..., sample, m * k, m * k); unit where nothing was measured."""
+        scale = torch.where(present, deviation * self.inflation, torch.ones_like(deviation))
+        both = present[..., :, None] & present[..., None, :]
+        identity = torch.eye(deviation.shape[-1], dtype=deviation.dtype, device=deviation.device)
+        return scale[..., None] * torch.linalg.cholesky(torch.where(both, self.correlation, identity))
+
+    def law(self, y: Tensor, deviation: Tensor, present: Tensor) -> MultivariateNormal:
+        """Law of the summaries given the composition `y` : (..., sample, component); zero-mean where missing."""
+        mean = y.tile(self.modalities) * present
+        return MultivariateNormal(mean, scale_tril=self.errors(deviation, present))
+
+    def start(self, summary: Tensor, deviation: Tensor, present: Tensor, support: Constraint) -> Start:
+        """Combine the summaries by generalised least squares in the coordinates of `support`, under a vague prior."""
+        factor = self.errors(deviation, present)
+        design = torch.eye(self.components, dtype=summary.dtype, device=summary.device).tile(self.modalities, 1)
+        design = present[..., None] * design
+        pooled = self._pool(summary * present, factor, design)
+        origin, value, slope = linearise(support, *pooled)
+        white = torch.linalg.solve_triangular(factor, design @ slope, upper=False)
+        rest = summary * present - (design @ value[..., None])[..., 0]
+        precision = white.mT @ white + torch.diag_embed(_vague(slope))
+        step = white.mT @ torch.linalg.solve_triangular(factor, rest[..., None], upper=False)
+        scale = torch.linalg.cholesky(torch.linalg.inv(precision))
+        return Start(origin + (scale @ (scale.mT @ step))[..., 0], scale)
+
+    def _pool(self, summary: Tensor, factor: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each component, all modalities together."""
+        white = torch.linalg.solve_triangular(factor, design, upper=False)
+        precision = white.mT @ white + 1e-6 * torch.eye(self.components, dtype=summary.dtype, device=summary.device)
+        covariance = torch.linalg.inv(precision)
+        white_summary = torch.linalg.solve_triangular(factor, summary[..., None], upper=False)
+        return (covariance @ white.mT @ white_summary)[..., 0], covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+
+
+def _vague(slope: Tensor) -> Tensor:
+    """Precision of a start that knows nothing: unit spread of coordinates on the scale of the support."""
+    return slope.square().sum(-2).clamp_min(1e-12)
+
+
+def _shrink(correlation: Tensor, weight: float) -> Tensor:
+    """Shrink towards independence, after negative eigenvalues (from missing pairs) are set to zero."""
+    values, vectors = torch.linalg.eigh(correlation)
+    proper = vectors @ (values.clamp_min(0)[:, None] * vectors.T)
+    proper = proper / (proper.diagonal()[:, None] * proper.diagonal()).sqrt().clamp_min(1e-12)
+    return (1 - weight) * proper + weight * torch.eye(len(proper), dtype=proper.dtype)
+
+
+def linearise(support: Constraint, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Tangent of a support's coordinates: value(u) = value + slope (u - origin).
+
+    On the simplex this is its plane, whose faces the coordinates round off by themselves; elsewhere the tangent is
+    taken at the mean, moved inside the support by half a standard deviation.
+
+    Parameters
+    ----------
+    support : Constraint
+    mean, deviation : (..., component) Tensor
+
+    Returns
+    -------
+    origin : (..., coordinate) Tensor
+    value : (..., component) Tensor
+    slope : (..., component, coordinate) Tensor
+    """
+    transform = bijection(support)
+    if isinstance(transform, SmoothedSimplex):
+        return transform.plane(mean)
+    base = transform.base_transform if isinstance(transform, IndependentTransform) else transform
+    value = inside(support, mean, 0.5 * deviation)
+    origin = base.inv(value)
+    return origin, value, torch.diag_embed(base.log_abs_det_jacobian(origin, value).exp())
+
+
+def inside(support: Constraint, value: Tensor, margin: Tensor) -> Tensor:
+    """Move a value at least `margin` inside the bounds of its support, at most to the middle of an interval."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    lower, upper = (torch.as_tensor(getattr(support, f"{side}_bound", end)) for side, end in BOUNDS.items())
+    margin = torch.minimum(margin, 0.499 * (upper - lower))
+    return torch.minimum(torch.maximum(value, lower + margin), upper - margin)

@@ -1,0 +1,23 @@
+"""The models, one published method a file. A new method needs its file and one line in `ALL`."""
+
+from __future__ import annotations
+
+from probspec.errors import QueryError, explain, known
+from probspec.models.base import Model
+
+ALL: tuple[type[Model], ...] = ()
+"""Every model, known to saved fits and to the command line by its `name`."""
+
+
+def by_name(name: str) -> type[Model]:
+    """Model class of a name.
+
+    Raises
+    ------
+    QueryError
+        If no model has the name.
+    """
+    for model in ALL:
+        if model.name == name:
+            return model
+    raise QueryError(explain(f"model {name!r}", f"no such model; {known(name, [model.name for model in ALL])}"))

@@ -1,0 +1,24 @@
+"""Figures: matplotlib axes in, the same axes out.
+
+Every function draws on the axes it is given and touches no global state. Axis labels carry the quantity and its unit,
+intervals say their probability, and a component keeps its colour in every figure whose names come in the same order
+(palette of Okabe & Ito 2008 with a darker yellow, safe for colour-blind readers). Names and units are taken from
+labelled arrays (xarray) where they have them, and are arguments where they have none.
+"""
+
+from probspec.plots.compositions import abundance_bars, intervals
+from probspec.plots.diagnostics import calibration, loss_history
+from probspec.plots.figures import new_figure, save
+from probspec.plots.simplex import ternary
+from probspec.plots.spectra import spectra_band
+
+__all__ = [
+    "abundance_bars",
+    "calibration",
+    "intervals",
+    "loss_history",
+    "new_figure",
+    "save",
+    "spectra_band",
+    "ternary",
+]

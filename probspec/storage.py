@@ -1,0 +1,189 @@
+"""The file format of spectra, and the parts of other people's files that a spec's layout names.
+
+Our own files hold ``spectra/<modality>`` [sample, channel] and ``axis/<modality>`` with its ``unit``,
+``targets/<name>`` with ``names`` and ``units``, ``covariates/<name>``, ``mask/<modality>``, ``groups`` and ``split``,
+all checksummed, and the root attributes ``format`` and ``format_version``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probspec import intake
+from probspec.axes import check_axis
+from probspec.errors import DataError, explain
+from probspec.hdf5 import Reader, Writer
+from probspec.parts import Parts, channel_numbers
+from probspec.rows import ArrayRows, FileRows, Rows, blocks, stamp
+from probspec.spec import DataSpec, Layout
+from probspec.units import axis_unit
+
+if TYPE_CHECKING:
+    from probspec.data import Spectra
+
+FORMAT, FORMAT_VERSION = "probspec", 1
+
+
+def read_parts(file: Path, spec: DataSpec) -> Parts:
+    """Read and check everything but the spectra, which stay in the file.
+
+    Raises
+    ------
+    DataError
+        Naming file, path and index of what is missing, unsafe or contradicts the spec.
+    """
+    with Reader(file) as reader:
+        layout = _layout(reader, spec)
+        length = _length(reader, layout)
+        axes = {name: _axis(reader, layout, spec, name) for name in spec.modalities if _is_there(layout, name)}
+        stored, measured = {}, {}
+        for name, axis in axes.items():
+            stored[name], measured[name] = _spectra(reader, layout, spec, name, (length, len(axis)))
+        return Parts(
+            length=length,
+            axes=axes,
+            stored=stored,
+            measured=measured,
+            targets={name: _target(reader, path, spec, name, length) for name, path in layout.targets.items()},
+            groups=_names(reader, layout.groups, length),
+            split_labels=_names(reader, layout.split, length),
+            covariates={
+                name: intake.covariate(reader.numbers(path), reader.where(path), length)
+                for name, path in layout.covariates.items()
+            },
+        )
+
+
+def write_parts(file: Path, spectra: Spectra) -> None:
+    """Write spectra in probspec's own format, whole or not at all."""
+    with Writer(file) as writer:
+        writer.attributes("/", {"format": FORMAT, "format_version": FORMAT_VERSION, "spec": spectra.spec.name})
+        for name in spectra.modalities:
+            _write_modality(writer, spectra, name)
+        for name, values in spectra.targets.items():
+            target = spectra.spec.targets[name]
+            writer.array(f"targets/{name}", values)
+            writer.attributes(f"targets/{name}", {"names": target.components, "units": (target.unit,)})
+        for name, values in spectra.covariates.items():
+            writer.array(f"covariates/{name}", values)
+            writer.attributes(f"covariates/{name}", {"unit": spectra.spec.covariates[name]})
+        for name, values in (("groups", spectra.groups), ("split", spectra.split_labels)):
+            if values is not None:
+                writer.array(name, values)
+
+
+def _write_modality(writer: Writer, spectra: Spectra, name: str) -> None:
+    axis = spectra.axes[name]
+    writer.array(f"axis/{name}", axis)
+    described = spectra.spec.modalities[name].axis
+    writer.attributes(f"axis/{name}", {"unit": described.unit, "name": described.name})
+    writer.array(f"mask/{name}", spectra.present(name))
+    if spectra.present(name).any():
+        parts = (spectra.spectra(name, rows) for rows in blocks(len(spectra), len(axis)))
+        writer.rows(f"spectra/{name}", (len(spectra), len(axis)), parts)
+
+
+def _layout(reader: Reader, spec: DataSpec) -> Layout:
+    """Take the layout of the spec, or probspec's own where the file says that it is one of ours."""
+    if reader.attribute("/", "format") == FORMAT:
+        return _own_layout(reader, spec)
+    if spec.layout is None:
+        fix = "add a [layout] table with the paths of its parts to the spec"
+        raise DataError(explain(reader.file.name, "was not written by probspec, and the spec has no layout", fix=fix))
+    return spec.layout
+
+
+def _own_layout(reader: Reader, spec: DataSpec) -> Layout:
+    version = reader.attribute("/", "format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        where = reader.where("@format_version")
+        raise DataError(explain(where, f"{version!r}", expected=f"up to {FORMAT_VERSION}", fix="update probspec"))
+
+    def there(folder: str, names: dict[str, Any]) -> dict[str, str]:
+        return {name: f"{folder}/{name}" for name in names if reader.has(f"{folder}/{name}")}
+
+    return Layout(
+        spectra=there("spectra", spec.modalities),
+        axis=there("axis", spec.modalities),
+        mask=there("mask", spec.modalities),
+        targets=there("targets", spec.targets),
+        covariates=there("covariates", spec.covariates),
+        groups="groups" if reader.has("groups") else None,
+        split="split" if reader.has("split") else None,
+    )
+
+
+def _is_there(layout: Layout, modality: str) -> bool:
+    return modality in layout.spectra or modality in layout.axis
+
+
+def _length(reader: Reader, layout: Layout) -> int:
+    for path in (*layout.spectra.values(), *layout.targets.values()):
+        return _table_shape(reader, path)[0]
+    raise DataError(explain(reader.file.name, "holds no modality and no target of the spec", expected="at least one"))
+
+
+def _table_shape(reader: Reader, path: str) -> tuple[int, int]:
+    shape = reader.shape(path)
+    if len(shape) != 2 or 0 in shape:
+        expected = "[sample, channel or component], not empty"
+        raise DataError(explain(reader.where(path), f"shape {shape}", expected=expected))
+    return shape[0], shape[1]
+
+
+def _axis(reader: Reader, layout: Layout, spec: DataSpec, name: str) -> NDArray[np.float64]:
+    modality = spec.modalities[name]
+    channels = modality.channels
+    if name in layout.spectra:
+        found = _table_shape(reader, layout.spectra[name])[1]
+        if channels is not None:
+            intake.same_length(found, channels, reader.where(layout.spectra[name]), "channels")
+        channels = found
+    if name not in layout.axis:
+        return channel_numbers(channels, modality.axis.unit, reader.where(f"axis/{name}"))
+    path = layout.axis[name]
+    _check_unit(reader, path, modality.axis.unit)
+    return check_axis(reader.numbers(path), modality.axis, reader.where(path), channels)
+
+
+def _check_unit(reader: Reader, path: str, unit: str) -> None:
+    """Refuse a file whose axis says another unit than the spec."""
+    found, where = reader.attribute(path, "unit"), reader.where(f"{path}@unit")
+    if found is not None and axis_unit(str(found), where) != unit:
+        raise DataError(explain(where, f"{found!r}", expected=f"{unit}, as the spec says"))
+
+
+def _spectra(
+    reader: Reader, layout: Layout, spec: DataSpec, name: str, shape: tuple[int, int]
+) -> tuple[Rows, NDArray[np.bool_]]:
+    if name not in layout.spectra:
+        return ArrayRows.missing(*shape), np.zeros(shape[0], bool)
+    path = layout.spectra[name]
+    intake.same_length(reader.shape(path)[0], shape[0], reader.where(path))
+    stored = FileRows(reader.file, path, shape, spec.modalities[name].noise, stamp(reader.file))
+    if name not in layout.mask:
+        return stored, stored.measured()
+    where = reader.where(layout.mask[name])
+    mask = intake.numbers(reader.numbers(layout.mask[name]).astype(np.int8), where, ("sample",))
+    intake.same_length(len(mask), shape[0], where)
+    return stored, mask != 0
+
+
+def _target(reader: Reader, path: str, spec: DataSpec, name: str, length: int) -> NDArray[np.float64]:
+    target, where = spec.targets[name], reader.where(path)
+    names = reader.attribute(path, "names")
+    if isinstance(names, tuple) and names != target.components:
+        raise DataError(
+            explain(f"{where}@names", f"{list(names)}", expected=f"{list(target.components)}, as in the spec")
+        )
+    labels = intake.targets(reader.numbers(path), target, where)
+    intake.same_length(len(labels), length, where)
+    return labels
+
+
+def _names(reader: Reader, path: str | None, length: int) -> NDArray[Any] | None:
+    return None if path is None else intake.names(reader.names(path), reader.where(path), length)

@@ -1,0 +1,107 @@
+"""What the `probspec` command shows: tables of spectra and of answers, progress, and errors as one line.
+
+Tables go to standard output; progress and errors go to standard error, so that a table can be sent into a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from probspec.data import Spectra
+from probspec.posterior import Posterior
+
+screen = Console()
+notes = Console(stderr=True)
+
+
+@contextmanager
+def stages(total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar of `total` named stages; call what is yielded with the name of each stage as it begins."""
+    layout = "{desc} |{bar:30}| {n_fmt} of {total_fmt}, {elapsed}"
+    with tqdm(total=total, leave=False, disable=None, bar_format=layout) as bar:
+
+        def begin(name: str) -> None:
+            bar.set_description_str(name, refresh=False)
+            bar.update()
+
+        yield begin
+
+
+def show(*things: Table | str) -> None:
+    """Print tables and lines of text on standard output."""
+    for thing in things:
+        screen.print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
+
+
+def show_error(error: Exception) -> None:
+    """Print the message of an error in red on standard error, without a traceback."""
+    notes.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def modality_table(spectra: Spectra) -> Table:
+    """One row per modality: its channels, the range of its axis, how many spectra were measured."""
+    table = _table("modality", "spectra", "channels", "axis", "from", "to")
+    for name in spectra.modalities:
+        along, axis = spectra.spec.modalities[name].axis, spectra.axes[name]
+        measured = _of(spectra.present(name))
+        reach = f"{axis.min():.6g}", f"{axis.max():.6g}"
+        table.add_row(name, measured, f"{len(axis):,}", with_unit(along.name, along.unit), *reach)
+    return table
+
+
+def target_table(spectra: Spectra, name: str) -> Table:
+    """One row per component of a target: how many spectra are labelled, the labels' mean and range."""
+    target, known = spectra.spec.targets[name], spectra.labelled(name)
+    table = _table(with_unit(name, target.unit), "labelled", "mean", "smallest", "largest")
+    for component, labels in zip(target.components, spectra.targets[name][known].T, strict=False):
+        figures = [f"{f(labels):.4g}" for f in (np.mean, np.min, np.max)] if known.any() else ["-"] * 3
+        table.add_row(component, _of(known), *figures)
+    return table
+
+
+def answer_table(posterior: Posterior, site: str, prob: float, spectra: int) -> Table:
+    """Mean, sd and interval of each component of the first spectra, beside the truth where it is known."""
+    first = posterior.select(slice(spectra))
+    answers = first.summary(prob).loc[site]
+    truth = first.spectra.targets.get(site) if first.spectra is not None else None
+    known = np.full(len(answers), np.nan) if truth is None else truth.ravel()
+    table = _table("spectrum", with_unit(site, first.draws[site].attrs["unit"]), *answers.columns, "true")
+    for ((sample, component), figures), true in zip(answers.iterrows(), known, strict=True):
+        cells = (f"{figure:.4f}" for figure in figures)
+        table.add_row(str(sample), component, *cells, "-" if np.isnan(true) else f"{true:.4f}")
+    return table
+
+
+def calibration_line(coverage: pd.DataFrame, site: str, prob: float) -> str:
+    """Say how many of the known values lie inside their intervals, and how many should."""
+    row = coverage.xs(("all", prob), level=("component", "prob")).loc[site]
+    low, high = (min(max(prob + side * 2 * row["error"], 0), 1) for side in (-1, 1))
+    return (
+        f"Calibration: {row['covered']:.1%} of the true values of {site} lie inside their {prob:.0%} intervals "
+        f"({row['n']:,.0f} spectra; {low:.0%} to {high:.0%} is what honest intervals give)."
+    )
+
+
+def with_unit(name: str, unit: str) -> str:
+    """Write a name with its unit in square brackets, where it has one."""
+    return f"{name} [{unit}]" if unit else name
+
+
+def _table(*headers: str) -> Table:
+    """Make a table without rows; from the third column on there are numbers."""
+    table = Table()
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="left" if number < 2 else "right")
+    return table
+
+
+def _of(flags: NDArray[np.bool_]) -> str:
+    return f"{flags.sum():,} of {len(flags):,}"

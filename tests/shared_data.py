@@ -1,0 +1,16 @@
+"""Real sets that are not part of the project: found beside the checkout, or where PROBSPEC_SHARED_DATA says."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(os.environ.get("PROBSPEC_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def shared_file(name: str) -> Path:
+    """Training part of a set; the test is skipped where the set is absent."""
+    file = FOLDER / name / f"{name}_train.h5"
+    if not file.is_file():
+        pytest.skip(f"{name} is not in {FOLDER}; set PROBSPEC_SHARED_DATA to the folder of the real sets")
+    return file

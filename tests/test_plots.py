@@ -1,0 +1,230 @@
+"""Plots: what is on the axes is what was handed in, labels carry units, and nothing global changes."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+
+from probspec import plots
+from probspec.errors import QueryError
+from probspec.plots.style import PALETTE, styles
+
+NAMES = ("water", "1,2-ethanediol", "3-amino-1-propanol")
+WAVELENGTH = np.linspace(700, 1100, 81)
+LABELS = {"quantity": "abundance", "unit": "mass fraction"}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def ax():
+    return plots.new_figure()[1][0, 0]
+
+
+@pytest.fixture(autouse=True)
+def nothing_global_changes():
+    before = dict(mpl.rcParams)
+    yield
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def band(ax):
+    """Lower and upper end by place of the filled area."""
+    x, y = ax.collections[0].get_paths()[0].vertices.T
+    return {place: (y[np.isclose(x, place)].min(), y[np.isclose(x, place)].max()) for place in np.unique(x)}
+
+
+def drawable(ax):
+    """Render, so that errors which matplotlib puts off come out."""
+    ax.figure.canvas.draw()
+    return ax
+
+
+def compositions(rng, samples=20, components=3):
+    truth = rng.dirichlet(np.ones(components), samples)
+    mean = np.clip(truth + rng.normal(0, 0.02, truth.shape), 0, 1)
+    return mean, mean - 0.05, mean + 0.05, truth
+
+
+@pytest.mark.parametrize("prob", [0.5, 0.9])
+def test_band_holds_the_promised_share_of_the_draws(ax, rng, prob):
+    draws = 1 + 0.1 * rng.standard_normal((2000, 81))
+    labels = {"axis_name": "wavelength", "axis_unit": "nm", "quantity": "absorbance", "unit": "a.u."}
+    drawable(plots.spectra_band(ax, WAVELENGTH, draws, draws[0], prob=prob, **labels))
+    lower, upper = band(ax)[WAVELENGTH[40]]
+    assert np.mean((draws[:, 40] >= lower) & (draws[:, 40] <= upper)) == pytest.approx(prob, abs=1e-3)
+    median, measured = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_allclose(median, np.median(draws, axis=0))
+    np.testing.assert_array_equal(measured, draws[0])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Wavelength (nm)", "Absorbance (a.u.)")
+    assert legend(ax) == [f"{100 * prob:.0f} % predictive band", "predictive median", "measured"]
+
+
+def test_band_reads_names_and_units_from_labelled_arrays_and_takes_chains(ax, rng):
+    axis = xr.DataArray(np.linspace(100, 1700, 81), dims="shift", name="Raman shift", attrs={"unit": "cm^-1"})
+    draws = xr.DataArray(
+        rng.poisson(100, (1, 300, 81)), dims=("chain", "draw", "shift"), name="intensity", attrs={"unit": "counts"}
+    )
+    drawable(plots.spectra_band(ax, axis, draws))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Raman shift (cm$^{-1}$)", "Intensity (counts)")
+    assert legend(ax) == ["90 % predictive band", "predictive median"]
+
+
+def test_intervals_stand_where_the_truth_is(ax, rng):
+    mean, lower, upper, truth = compositions(rng)
+    drawable(plots.intervals(ax, mean, lower, upper, truth, NAMES, prob=0.8, **LABELS))
+    for k, bars in enumerate(ax.collections):
+        segments = np.stack(bars.get_segments())
+        np.testing.assert_allclose(segments[:, :, 0], truth[:, [k, k]])
+        np.testing.assert_allclose(segments[:, :, 1], np.c_[lower[:, k], upper[:, k]])
+        assert to_hex(bars.get_color()[0]) == PALETTE[k].lower()
+    assert legend(ax) == list(NAMES)
+    assert ax.get_legend().get_title().get_text() == "mean, 80 % interval"
+    assert ax.get_xlabel() == "True abundance (mass fraction)"
+    assert ax.get_ylabel() == "Predicted abundance (mass fraction)"
+
+
+def test_intervals_as_differences_are_relative_to_the_truth(ax, rng):
+    mean, lower, upper, truth = compositions(rng)
+    drawable(plots.intervals(ax, mean, lower, upper, truth, NAMES, difference=True, **LABELS))
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), (mean - truth)[:, 1])
+    np.testing.assert_allclose(np.stack(ax.collections[1].get_segments())[:, 1, 1], (upper - truth)[:, 1])
+    assert ax.get_ylabel() == "Predicted \N{MINUS SIGN} true abundance (mass fraction)"
+
+
+def test_intervals_read_labelled_arrays(ax, rng):
+    mean, *others = compositions(rng)
+    labelled = xr.DataArray(
+        mean, {"component": list(NAMES)}, ("sample", "component"), name="abundance", attrs={"unit": "mass fraction"}
+    )
+    plots.intervals(ax, labelled, *others)
+    assert legend(ax) == list(NAMES)
+    assert ax.get_xlabel() == "True abundance (mass fraction)"
+
+
+def test_many_components_all_look_different():
+    looks = [(style.color, style.marker) for style in styles([f"mineral {k}" for k in range(23)])]
+    assert len(set(looks)) == 23
+
+
+def test_ternary_puts_pure_components_in_their_corners_with_their_ticks(ax, rng):
+    draws = rng.dirichlet([60, 30, 10], 400)
+    drawable(plots.ternary(ax, draws, [1.0, 0.0, 0.0], NAMES, unit="fraction"))
+    np.testing.assert_allclose(np.ravel(ax.lines[-1].get_data()), [0, 0], atol=1e-12)
+    texts = {(t.get_text(), t.get_color()): t.xy for t in ax.texts}
+    for k, corner in enumerate([(0, 0), (1, 0), (0.5, np.sqrt(3) / 2)]):
+        np.testing.assert_allclose(texts["1.0", PALETTE[k]], corner, atol=1e-12)
+    assert {"water (fraction)", "1,2-ethanediol (fraction)", "3-amino-1-propanol (fraction)"} < {t for t, _ in texts}
+    assert legend(ax) == ["50 % posterior region", "90 % posterior region", "true"]
+
+
+def test_ternary_regions_hold_the_promised_share_of_the_draws(ax, rng):
+    draws = rng.dirichlet([60, 30, 10], 2000)
+    plots.ternary(ax, draws, names=NAMES, unit="fraction", probs=(0.5, 0.9))
+    places = draws @ np.array([[0, 0], [1, 0], [0.5, np.sqrt(3) / 2]])
+    filled = [c for c in ax.collections if c.get_facecolor().size]
+    shares = [np.mean([path.contains_points(places) for path in region.get_paths()]) for region in filled]
+    np.testing.assert_allclose(shares, [0.5, 0.9], atol=0.01)
+
+
+def test_ternary_zoom_labels_the_window_truly(ax, rng):
+    truth = np.array([0.62, 0.28, 0.10])
+    drawable(plots.ternary(ax, rng.dirichlet(3000 * truth, 500), truth, NAMES, unit="fraction", zoom=True))
+    corners = np.array([[0, 0], [1, 0], [0.5, np.sqrt(0.75)]])
+    ticks = [[t for t in ax.texts if t.get_color() == colour and t.get_text()[0] == "0"] for colour in PALETTE[:3]]
+    least = np.array([min(float(t.get_text()) for t in along) for along in ticks])
+    size = 1 - least.sum()
+    assert 0.02 < size < 0.2
+    for k, along in enumerate(ticks):
+        at_corner = next(t for t in along if np.allclose(t.xy, corners[k]))
+        assert float(at_corner.get_text()) == pytest.approx(least[k] + size)
+    np.testing.assert_allclose(np.ravel(ax.lines[-1].get_data()), (truth - least) / size @ corners, atol=1e-9)
+
+
+@pytest.mark.parametrize("end", [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
+def test_ternary_draws_without_area_are_shown_as_points(ax, end):
+    draws = np.linspace([0.2, 0.3, 0.5], end, 50)
+    drawable(plots.ternary(ax, draws, names=NAMES, unit="fraction", zoom=True))
+    assert legend(ax) == ["posterior draws"]
+    assert len(ax.lines[-1].get_xdata()) == 50
+
+
+def test_calibration_band_is_binomial_and_says_its_n(ax):
+    levels = np.array([0.5, 0.8, 0.9])
+    drawable(plots.calibration(ax, levels, {"UVAE": [0.48, 0.83, 0.9], "PLS": [0.2, 0.4, 0.6]}, n=100))
+    lower, upper = band(ax)[0.5]
+    assert (lower, upper) == pytest.approx((0.40, 0.60))
+    assert legend(ax) == ["95 % binomial band, n = 100", "UVAE", "PLS"]
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [0.2, 0.4, 0.6])
+    assert ax.get_xlabel() == "Nominal probability of the interval"
+
+
+def test_calibration_takes_a_single_curve(ax):
+    assert "measured" in legend(plots.calibration(ax, [0.5, 0.9], [0.4, 0.9], n=20))
+
+
+def test_loss_history_names_terms_of_different_lengths(ax):
+    drawable(plots.loss_history(ax, {"forward": [3.0, 2.0, 1.0], "validation": [4.0]}))
+    assert legend(ax) == ["forward", "validation"]
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [1, 2, 3])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Loss (nats per spectrum)")
+
+
+def test_bars_stand_beside_the_truth_with_mean_kl_in_the_legend(ax):
+    truth, ours, pls = np.array([0.6, 0.3, 0.1]), np.array([0.58, 0.32, 0.1]), np.array([0.5, 0.3, 0.2])
+    plots.abundance_bars(
+        ax, truth, {"UVAE": ours, "PLS": pls}, NAMES, mean_kl={"UVAE": 0.006, "PLS": 0.0261},
+        bounds={"UVAE": (ours - 0.03, ours + 0.05)}, **LABELS,
+    )  # fmt: skip
+    drawable(ax)
+    heights = np.array([bar.get_height() for bar in ax.patches]).reshape(3, 3)
+    np.testing.assert_array_equal(heights, [truth, ours, pls])
+    assert legend(ax) == ["true", "UVAE, mean KL 0.0060 nat", "PLS, mean KL 0.0261 nat", "90 % interval"]
+    whisker = ax.collections[0].get_segments()[0]
+    np.testing.assert_allclose(whisker[:, 1], [0.55, 0.63])
+    left, right = ax.patches[0].get_x(), ax.patches[6].get_x() + ax.patches[6].get_width()
+    assert ax.get_xticks()[0] == pytest.approx((left + right) / 2)
+    assert [t.get_text() for t in ax.get_xticklabels()] == list(NAMES)
+    assert ax.get_ylabel() == "Abundance (mass fraction)"
+
+
+def test_symbols_keep_their_case(ax):
+    plots.spectra_band(ax, WAVELENGTH, np.ones((9, 81)), axis_name="kT", axis_unit="keV", quantity="z", unit="1")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("kT (keV)", "z (1)")
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_save_writes_the_format_of_the_ending(tmp_path, ax, ending):
+    plots.loss_history(ax, {"elbo": [2.0, 1.0]})
+    written = plots.save(ax.figure, tmp_path / f"loss.{ending}", dpi=50)
+    assert written.stat().st_size > 1000
+
+
+def test_what_cannot_be_labelled_or_drawn_is_refused_with_its_reason(ax, rng):
+    four = compositions(rng)
+    refusals = {
+        "no unit": lambda: plots.intervals(ax, *four, NAMES, quantity="abundance"),
+        "no quantity": lambda: plots.intervals(ax, *four, NAMES, unit="mass fraction"),
+        "names": lambda: plots.intervals(ax, *four, NAMES[:2], **LABELS),
+        "intervals: shapes": lambda: plots.intervals(ax, *four[:3], four[3][:5], NAMES, **LABELS),
+        "the same channels": lambda: plots.spectra_band(ax, WAVELENGTH, np.ones((5, 7)), **LABELS),
+        "draws: shape": lambda: plots.spectra_band(ax, WAVELENGTH, WAVELENGTH, **LABELS),
+        "prob: 90": lambda: plots.spectra_band(ax, WAVELENGTH, np.ones((5, 81)), prob=90, **LABELS),
+        "ternary: 4 components": lambda: plots.ternary(ax, np.full((5, 4), 0.25), names=NAMES, unit="fraction"),
+        "'PLS'.*mean_kl": lambda: plots.abundance_bars(
+            ax, four[3][0], {"PLS": four[0][0]}, NAMES, mean_kl={}, **LABELS
+        ),
+    }
+    for message, call in refusals.items():
+        with pytest.raises(QueryError, match=message):
+            call()
