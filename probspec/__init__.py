@@ -1,3 +1,57 @@
-"""Measured spectra in, posterior distributions out."""
+"""Measured spectra in, posterior distributions out.
+
+A `DataSpec` says what a set of spectra is, and `Spectra` are validated against it. A `Model` tells how they came about;
+its guide, made from the supports of its `Priors`, inverts the story. `fit` trains the pair and returns a `Fit`, and
+`posterior` draws from its guide: a `Posterior` answers questions about given spectra.
+
+>>> import probspec as ps
+>>> ps.load_spec("simulated_fusion").targets["abundance"].components
+('quartz', 'albite', 'calcite', 'olivine', 'diopside', 'gypsum')
+"""
+
+from probspec import baselines, checks, metrics, plots
+from probspec.calibration import calibrate
+from probspec.data import Spectra, open_spectra
+from probspec.distributions import LogisticNormal
+from probspec.errors import ProbspecError, ProbspecWarning
+from probspec.estimators import CompositionRegressor
+from probspec.fit import Fit, fit
+from probspec.models.base import Model
+from probspec.models.uvae import UVAE
+from probspec.options import TrainOptions
+from probspec.persist import load, save
+from probspec.posterior import Posterior, posterior
+from probspec.priors import Priors
+from probspec.simulate import simulate
+from probspec.spec import DataSpec, list_specs, load_spec
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CompositionRegressor",
+    "DataSpec",
+    "Fit",
+    "LogisticNormal",
+    "Model",
+    "Posterior",
+    "Priors",
+    "ProbspecError",
+    "ProbspecWarning",
+    "Spectra",
+    "TrainOptions",
+    "UVAE",
+    "__version__",
+    "baselines",
+    "calibrate",
+    "checks",
+    "fit",
+    "list_specs",
+    "load",
+    "load_spec",
+    "metrics",
+    "open_spectra",
+    "plots",
+    "posterior",
+    "save",
+    "simulate",
+]

@@ -1,8 +1,8 @@
 """Files and folders that appear whole or not at all.
 
-What is written goes to a temporary name beside its target, is flushed to the disk, and takes its name in one step. A
-process that is killed at any moment leaves the old file or the new one, and at worst a stray temporary, which the next
-write of that name removes.
+What is written goes to a temporary name beside its target, is flushed to the disk, and then takes its name. A process
+that is killed at any moment leaves the old content or the new, never a part of it, and at worst a stray temporary,
+which the next write of that name removes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,30 @@ def write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make a folder of these files; a folder that has the name already is replaced."""
-    temporary = _temporary(path)
+    """Make a folder of these files; a folder that has the name already is replaced.
+
+    That takes two steps. A process killed between them leaves the old folder under the name that `left_over` finds.
+    """
+    temporary, old = _temporary(path), _old(path)
     temporary.mkdir()
     for name, content in files.items():
         _fill(temporary / name, lambda file, content=content: file.write(content))
     _sync_folder(temporary)
-    old = path.with_name(f".{path.name}.old")
-    if path.exists():  # a folder cannot be replaced in one step: for an instant only the old one's new name is there
+    if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         os.rename(path, old)
     os.rename(temporary, path)
     _sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def left_over(path: Path) -> Path | None:
+    """Find the old folder of a name, where a process was killed while it replaced it."""
+    return _old(path) if not path.exists() and _old(path).exists() else None
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 def _temporary(path: Path) -> Path:

@@ -177,7 +177,7 @@ def calibrate(
     Raises
     ------
     QueryError
-        If the model has sites of the whole set, or does not predict spectra.
+        If the model does not predict spectra.
     """
     truth, made = imagine(fit.model, spectra, child_seed(seed, 0))
     shown = {name: np.where(spectra.present(name)[:, None], made[name], np.nan) for name in spectra.modalities}

@@ -6,6 +6,7 @@ What exists is not overwritten without ``--force``. What a user can mend is one 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from enum import StrEnum
 from itertools import product
@@ -24,7 +25,7 @@ from probspec.models import ALL, by_name
 from probspec.persist import load, save
 from probspec.posterior import posterior as draw_posterior
 from probspec.simulate import simulate as simulate_spectra
-from probspec.terminal import answer_table, calibration_line, modality_table, show, show_error, stages, target_table
+from probspec.terminal import answer_table, calibration_line, modality_table, show, show_note, stages, target_table
 
 
 class Commands(TyperGroup):
@@ -33,9 +34,11 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_: show_note(message, "yellow")
+                return super().invoke(ctx)
         except (ProbspecError, OSError) as error:
-            show_error(error)
+            show_note(error, "red")
             raise typer.Exit(2) from None
 
 

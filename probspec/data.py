@@ -201,17 +201,12 @@ class Spectra:
         DataError
             Where the rows cannot be parted (one row, one group), or the source holds out no row or every row.
         """
-        rule = self.spec.split
         if self.split_labels is not None and test is None and seed is None:
-            held = self.split_labels == "test"
-            if held.all() or not held.any():
-                raise DataError(
-                    explain("split", f'{held.sum()} of {len(self)} rows are labelled "test"', fix="give test")
-                )
+            held = self._held_by_source(self.split_labels)
         else:
-            held = partition.hold_out(
-                self._blocks(), rule.test if test is None else test, rule.seed if seed is None else seed
-            )
+            rule = self.spec.split
+            share, seed = rule.test if test is None else test, rule.seed if seed is None else seed
+            held = partition.hold_out(self._blocks(), share, seed)
         return self.select(~held), self.select(held)
 
     def folds(self, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -298,9 +293,8 @@ class Spectra:
             Where specs or axes differ, or only one of them has groups, a split or a covariate.
         """
         if self.spec != other.spec:
-            raise DataError(
-                explain("other", f"spec {other.spec.name!r} differs", expected=f"that of {self.spec.name!r}")
-            )
+            expected = f"that of {self.spec.name!r}"
+            raise DataError(explain("other", f"spec {other.spec.name!r} differs", expected=expected))
         axes = self.axes | other.axes
         for name in self.axes.keys() & other.axes.keys():
             if not np.array_equal(self.axes[name], other.axes[name]):
@@ -342,6 +336,13 @@ class Spectra:
             parts.append(f"{name} {len(axis)} channels, {span}, {self._measured[name].sum()} measured")
         parts += [f"{name} {self.labelled(name).sum()} labelled" for name in self.targets]
         return parts if self.groups is None else [*parts, f"{len(np.unique(self.groups))} groups"]
+
+    def _held_by_source(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
+        held = labels == "test"
+        if held.all() or not held.any():
+            problem = f'{held.sum()} of {len(self)} rows are labelled "test"'
+            raise DataError(explain("split", problem, expected="some, but not all", fix="split(test=0.25)"))
+        return held
 
     def _blocks(self) -> NDArray[Any]:
         """Give what must not be parted: groups, or each row for itself."""
@@ -391,4 +392,6 @@ def _joined(one: NDArray[Any] | None, other: NDArray[Any] | None, where: str) ->
         return None
     if one is None or other is None:
         raise DataError(explain(where, "only one of the two sets has them", expected="both or neither"))
+    if (one.dtype.kind == "U") != (other.dtype.kind == "U"):
+        raise DataError(explain(where, f"{one.dtype} and {other.dtype} cannot be joined", expected="one kind of names"))
     return np.concatenate([one, other])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from probspec import plots
+from probspec.data import Spectra
 from probspec.fit import Fit, fit
 from probspec.models.uvae import UVAE
 from probspec.persist import save
@@ -51,28 +52,28 @@ def run(folder: Path, n: int = 200, prob: float = 0.9, epochs: int | None = None
         begin("writing the draws")
         answer.to_netcdf(folder / "posterior.nc")
         begin("drawing the figures")
-        figures = draw_figures(folder, fitted, answer, prob)
+        figures = draw_figures(folder, fitted, answer, test, prob)
     show(modality_table(spectra), answer_table(answer, "abundance", prob, spectra=5))
     show(calibration_line(answer.coverage(probs=(prob,)), "abundance", prob))
     written = folder / "spectra.h5", folder / "fit", folder / "posterior.nc", *figures
     show("Written:", *(f"  {path}" for path in written))
 
 
-def draw_figures(folder: Path, fitted: Fit, answer: Posterior, prob: float) -> list[Path]:
+def draw_figures(folder: Path, fitted: Fit, answer: Posterior, spectra: Spectra, prob: float) -> list[Path]:
     """Write the figures of the demo, and say where."""
     return [
-        draw_abundances(folder / "abundances.png", answer, prob),
+        draw_abundances(folder / "abundances.png", answer, spectra, prob),
         draw_calibration(folder / "calibration.png", answer),
-        draw_spectra(folder / "spectra.png", answer, prob),
+        draw_spectra(folder / "spectra.png", answer, spectra, prob),
         draw_training(folder / "training.png", fitted),
     ]
 
 
-def draw_abundances(path: Path, answer: Posterior, prob: float) -> Path:
+def draw_abundances(path: Path, answer: Posterior, spectra: Spectra, prob: float) -> Path:
     """Draw abundances with their intervals against the true ones."""
     figure, axes = plots.new_figure()
-    truth = answer.spectra.targets["abundance"]
-    plots.intervals(axes[0, 0], answer.mean("abundance"), *answer.interval("abundance", prob), truth, prob=prob)
+    mean, ends = answer.mean("abundance"), answer.interval("abundance", prob)
+    plots.intervals(axes[0, 0], mean, *ends, spectra.targets["abundance"], prob=prob)
     return plots.save(figure, path)
 
 
@@ -84,13 +85,12 @@ def draw_calibration(path: Path, answer: Posterior) -> Path:
     return plots.save(figure, path)
 
 
-def draw_spectra(path: Path, answer: Posterior, prob: float) -> Path:
+def draw_spectra(path: Path, answer: Posterior, spectra: Spectra, prob: float) -> Path:
     """Draw the first spectrum of each modality, and what the model would measure in its place."""
-    first = answer.select([0])
-    figure, axes = plots.new_figure(rows=len(first.spectra.modalities), width=7.0)
-    for ax, name in zip(axes[:, 0], first.spectra.modalities, strict=True):
-        draws = first.predictive(name).isel(sample=0)
-        plots.spectra_band(ax, draws[draws.dims[-1]], draws, first.spectra.spectra(name)[0], prob=prob)
+    figure, axes = plots.new_figure(rows=len(spectra.modalities), width=7.0)
+    for ax, name in zip(axes[:, 0], spectra.modalities, strict=True):
+        draws = answer.select([0]).predictive(name).isel(sample=0)
+        plots.spectra_band(ax, draws[draws.dims[-1]], draws, spectra.spectra(name, [0])[0], prob=prob)
     return plots.save(figure, path)
 
 

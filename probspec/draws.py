@@ -18,12 +18,15 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from probspec.batch import Batch
+from probspec.blame import name_rows
 from probspec.errors import GuideError, QueryError, explain
 from probspec.models.base import Model, Program
 from probspec.seeding import seeded
-from probspec.sites import PLATE, plates
+from probspec.sites import PLATE
+from probspec.validation import validation
 
 OUTER = "draw"
+"""Plate of the draws, outside that of the spectra."""
 
 
 @dataclass(frozen=True)
@@ -72,30 +75,23 @@ def draw(model: Model, batch: Batch, draws: int, seed: int = 0, given: Mapping[s
     Raises
     ------
     QueryError
-        If `draws` is not a positive number.
+        If `draws` is not a positive number, or the guide draws values that are not finite.
     GuideError
         If a site opens a plate besides that of the spectra.
     """
     if draws < 1:
         raise QueryError(explain("draws", f"got {draws}", expected="a positive number", fix="draws=1000"))
     batch = batch.without_labels()
-    with torch.no_grad(), seeded(seed, batch.index.device):
+    with torch.no_grad(), validation(False), seeded(seed, batch.index.device):
         guide = _run(model.guide, batch, draws, _as_trace(given or {}))
         story = _run(model.model, batch, draws, guide)
         q, p = _densities(guide), _densities(story)
-    rows = (draws, len(batch))
     latent = {name: site["value"] for name, site in _sites(story).items() if not site["is_observed"]}
-    observed = {name: p[name].expand(rows) for name, site in _sites(story).items() if site["is_observed"]}
-    whole = batch.index.new_zeros((draws, 1), dtype=torch.get_default_dtype())
-    ours, theirs = _per_row(story), _per_row(guide)
-    return Draws(
-        values=latent | _deterministic(story),
-        log_q=sum((d for name, d in q.items() if name in theirs), whole).expand(rows),
-        log_p=sum((d for name, d in p.items() if name in ours), whole).expand(rows),
-        log_q_global=sum((d for name, d in q.items() if name not in theirs), whole),
-        log_p_global=sum((d for name, d in p.items() if name not in ours), whole),
-        log_likelihood=observed,
-    )
+    _check_drawn(latent, q, batch)
+    observed = {name: p[name].expand(draws, len(batch)) for name in p if name not in latent}
+    own_q, shared_q = _sums(guide, q, batch, draws)
+    own_p, shared_p = _sums(story, p, batch, draws)
+    return Draws(latent | _derived(story), own_q, own_p, shared_q, shared_p, observed)
 
 
 def _run(program: Program, batch: Batch, draws: int, replayed: poutine.Trace) -> poutine.Trace:
@@ -110,23 +106,16 @@ def _as_trace(values: Mapping[str, Tensor]) -> poutine.Trace:
     return trace
 
 
-def _sites(trace: poutine.Trace) -> dict[str, Any]:
-    """Sites that carry a density: not the plates' own, not the deterministic ones."""
-    sites = {name: node for name, node in trace.nodes.items() if node["type"] == "sample"}
-    return {
-        name: site
-        for name, site in sites.items()
-        if not poutine.util.site_is_subsample(site) and not site["infer"].get("_deterministic")
-    }
+def _sites(trace: poutine.Trace, derived: bool = False) -> dict[str, Any]:
+    """Sites that carry a density, or the deterministic ones; the plates' own sites are neither."""
+    nodes: Mapping[str, Any] = trace.nodes
+    sites = {name: node for name, node in nodes.items() if node["type"] == "sample"}
+    sites = {name: site for name, site in sites.items() if not poutine.util.site_is_subsample(site)}
+    return {name: site for name, site in sites.items() if bool((site["infer"] or {}).get("_deterministic")) is derived}
 
 
-def _deterministic(trace: poutine.Trace) -> dict[str, Tensor]:
-    sites = {name: node for name, node in trace.nodes.items() if node["type"] == "sample"}
-    return {name: site["value"] for name, site in sites.items() if site["infer"].get("_deterministic")}
-
-
-def _per_row(trace: poutine.Trace) -> set[str]:
-    return {name for name, site in _sites(trace).items() if PLATE in plates(site)}
+def _derived(trace: poutine.Trace) -> dict[str, Tensor]:
+    return {name: site["value"] for name, site in _sites(trace, derived=True).items()}
 
 
 def _densities(trace: poutine.Trace) -> dict[str, Tensor]:
@@ -135,9 +124,30 @@ def _densities(trace: poutine.Trace) -> dict[str, Tensor]:
 
 def _log_prob(name: str, site: Any) -> Tensor:
     """Log density of one site; a mask counts, the scale of a minibatch does not."""
-    others = plates(site) - {PLATE, OUTER}
+    others = _plates(site) - {PLATE, OUTER}
     if others:
         problem = f"lies in the plate {min(others)!r}, so that its density is not one number for each draw and spectrum"
         raise GuideError(explain(f"site {name!r}", problem, fix="declare that dim by .to_event(1) instead of a plate"))
     density = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
     return scale_and_mask(density, 1.0, site["mask"])
+
+
+def _sums(trace: poutine.Trace, densities: Mapping[str, Tensor], batch: Batch, draws: int) -> tuple[Tensor, Tensor]:
+    """Sum the densities of the spectra's own sites, (draw, sample), and of the global sites, (draw, 1)."""
+    none = torch.zeros(draws, 1, device=batch.index.device)
+    own = {name for name, site in _sites(trace).items() if PLATE in _plates(site)}
+    per_row = sum((density for name, density in densities.items() if name in own), none)
+    return per_row.expand(draws, len(batch)), sum((d for name, d in densities.items() if name not in own), none)
+
+
+def _plates(site: Any) -> set[str]:
+    return {frame.name for frame in site["cond_indep_stack"]}
+
+
+def _check_drawn(values: Mapping[str, Tensor], log_q: Mapping[str, Tensor], batch: Batch) -> None:
+    """Refuse draws from a law that is none: torch draws finite numbers from some laws whose parameters are NaN."""
+    for name, value in values.items():
+        bad = ~torch.isfinite(value).reshape(*value.shape[:2], -1).all(-1) | torch.isnan(log_q[name])
+        if bad.any():
+            problem = f"the guide gives no finite draws for {name_rows(batch.index.cpu(), bad.cpu())}"
+            raise QueryError(explain(f"site {name!r}", problem, fix="look at these rows, and at fit.report"))

@@ -29,15 +29,14 @@ class Start:
     ----------
     location : (..., sample, coordinate) Tensor
     scale_tril : (..., sample, coordinate, coordinate) Tensor
+    context : (..., sample, 2 * component) Tensor
+        What bends the posterior away from that Gaussian: how many standard deviations each component lies from zero,
+        and how wide it is; both on logarithmic scales of order one.
     """
 
     location: Tensor
     scale_tril: Tensor
-
-    @property
-    def context(self) -> Tensor:
-        """What a flow is told of it: where it is, and how wide (log)."""
-        return torch.cat([self.location, self.scale_tril.diagonal(dim1=-2, dim2=-1).log()], -1)
+    context: Tensor
 
 
 class Evidence(nn.Module):
@@ -57,19 +56,23 @@ class Evidence(nn.Module):
         super().__init__()
         self.modalities, self.components = modalities, components
         self.register_buffer("inflation", torch.ones(modalities * components))
+        self.register_buffer("width", torch.ones(components))
         self.register_buffer("correlation", torch.eye(modalities * components))
 
-    def fit(self, errors: Tensor, groups: int) -> None:
+    def fit(self, errors: Tensor, deviation: Tensor, groups: int) -> None:
         """Learn widths and correlations from standardised out-of-fold errors.
 
         Parameters
         ----------
         errors : (sample, modality * component) Tensor
             Residual over standard deviation; NaN where a modality is missing.
+        deviation : (sample, modality * component) Tensor
+            That standard deviation.
         groups : int
             Number of independent compositions among the rows, which sets how far correlations are shrunk.
         """
         seen = errors.isfinite()
+        self.width = deviation.nanmedian(0).values.reshape(self.modalities, -1).amin(0).to(self.width)
         filled = torch.where(seen, errors, torch.zeros_like(errors)).double()
         pairs = (seen.double().T @ seen.double()).clamp_min(1)
         second = filled.T @ filled / pairs
@@ -96,14 +99,15 @@ class Evidence(nn.Module):
         factor = self.errors(deviation, present)
         design = torch.eye(self.components, dtype=summary.dtype, device=summary.device).tile(self.modalities, 1)
         design = present[..., None] * design
-        pooled = self._pool(summary * present, factor, design)
-        origin, value, slope = linearise(support, *pooled)
+        mean, width = self._pool(summary * present, factor, design)
+        origin, value, slope = linearise(support, mean, width)
         white = torch.linalg.solve_triangular(factor, design @ slope, upper=False)
         rest = summary * present - (design @ value[..., None])[..., 0]
         precision = white.mT @ white + torch.diag_embed(_vague(slope))
         step = white.mT @ torch.linalg.solve_triangular(factor, rest[..., None], upper=False)
         scale = torch.linalg.cholesky(torch.linalg.inv(precision))
-        return Start(origin + (scale @ (scale.mT @ step))[..., 0], scale)
+        context = torch.cat([0.5 * torch.asinh(mean / width), 0.5 * (width / self.width).log()], -1)
+        return Start(origin + (scale @ (scale.mT @ step))[..., 0], scale, context)
 
     def _pool(self, summary: Tensor, factor: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each component, all modalities together."""

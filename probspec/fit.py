@@ -6,7 +6,7 @@ numbers were drawn before. It ends by counting how often its intervals hold labe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,13 @@ from probspec.batch import Batch
 from probspec.batches import Batches
 from probspec.errors import DataError, FitError, explain, known
 from probspec.gather import BLOCK
-from probspec.guides import check_pair
 from probspec.history import History
 from probspec.models.base import Model
 from probspec.options import TrainOptions
+from probspec.partition import hold_out
 from probspec.report import DRAWS, Coverage, Report, coverage
 from probspec.seeding import child_seed, seeded
+from probspec.sites import check_pair
 from probspec.spec import DataSpec
 from probspec.train import train
 
@@ -125,25 +126,106 @@ def fit(
     _check(model, spectra, seed, held_out)
     with seeded(child_seed(seed, 0)):
         fresh = model.with_priors()
-    rows, aside = _part(spectra, fresh, held_out, seed)
-    part = spectra.select(rows)
-    options = options or fresh.options(len(part))
+    rows, aside = _split(spectra, fresh, held_out, seed)
+    options = options or fresh.options(len(rows))
     with seeded(child_seed(seed, 1)):
-        extras = fresh.prepare(part, child_seed(seed, 2))
-    check_pair(fresh, fresh.guide, _complete(part, extras))
-    others = spectra.select(aside) if len(aside) else None
+        taught = _Prepared(part := spectra.select(rows), fresh.prepare(part, child_seed(seed, 2)))
+    check_pair(fresh, fresh.guide, taught.complete())
+    fresh.eval()
+    others = _Prepared(part := spectra.select(aside), fresh.encode(part)) if len(aside) else None
     history = train(
         fresh,
         fresh.objective,
-        Batches(part, options.batch_size, child_seed(seed, 3), extras),
+        Batches(taught.spectra, options.batch_size, child_seed(seed, 3), taught.extras),
         options,
-        validate=() if others is None else tuple(_blocks(others, fresh.encode(others), options.batch_size, VALIDATED)),
+        validate=[*others.blocks(options.batch_size, VALIDATED, total=len(rows))] if others else [],
         seed=child_seed(seed, 4),
         resume=None if resume is None else Path(resume),
         row_numbers=torch.from_numpy(rows),
     )
-    fresh.eval()
-    found, note = _coverage(fresh, part, extras, others, history, child_seed(seed, 5))
+    found, note = _coverage(fresh.eval(), taught, others, history, child_seed(seed, 5))
     loss = float(history.loss[-1]) if history.epochs else np.nan
     report = Report(loss, history.seconds, history.message, found, note)
     return Fit(fresh.to("cpu"), history, report, seed, options)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Spectra, and what the model made of them beforehand."""
+
+    spectra: Spectra
+    extras: dict[str, Tensor]
+
+    def complete(self) -> Batch:
+        """Take a few rows, with labels where there are any: without them a label would count as latent."""
+        first = np.argsort(~_labelled(self.spectra), kind="stable")[:8]
+        return self.spectra.to_batch(np.sort(first), self.extras)
+
+    def blocks(self, size: int, most: int, total: int | None = None, labelled: bool = False) -> Iterator[Batch]:
+        """Give batches of at most `most` rows, evenly spread over all or over the labelled ones."""
+        rows = np.flatnonzero(_labelled(self.spectra)) if labelled else np.arange(len(self.spectra))
+        rows = rows[:: max(1, -(-len(rows) // most))]
+        for start in range(0, len(rows), size):
+            yield self.spectra.to_batch(rows[start : start + size], self.extras, total)
+
+
+def _check(model: Model, spectra: Spectra, seed: int, held_out: float) -> None:
+    if not isinstance(model, Model):
+        fix = "ps.fit(model, spectra)"
+        raise FitError(explain("model", f"got {type(model).__name__}", expected="a model", fix=fix))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise FitError(explain("seed", f"got {seed!r}", expected="an integer, at least 0"))
+    if not 0 <= held_out < 1:
+        raise FitError(explain("held_out", f"got {held_out!r}", expected="a share of the rows, from 0 to below 1"))
+    _check_modalities(model.spec, spectra)
+    _check_targets(model.spec, spectra.spec)
+
+
+def _check_modalities(spec: DataSpec, spectra: Spectra) -> None:
+    for name, modality in spec.modalities.items():
+        if name not in spectra.axes:
+            fix = f"give {name!r} an axis and rows of NaN if it was not measured"
+            raise DataError(explain(f"spectra: no modality {name!r}", known(name, spectra.axes), fix=fix))
+        found = len(spectra.axes[name])
+        if modality.channels not in (None, found):
+            expected = f"{modality.channels}, as in the model's spec"
+            raise DataError(explain(f"spectra/{name}", f"{found} channels", expected=expected))
+
+
+def _check_targets(wanted: DataSpec, given: DataSpec) -> None:
+    for name, target in wanted.targets.items():
+        if name in given.targets and given.targets[name].components != target.components:
+            problem = f"components {', '.join(given.targets[name].components)}"
+            expected, fix = ", ".join(target.components), "make the model from spectra.spec"
+            raise DataError(explain(f"targets/{name}", problem, expected=expected, fix=fix))
+
+
+def _split(spectra: Spectra, model: Model, held_out: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the rows to train on, and of those held out."""
+    groups = np.arange(len(spectra)) if spectra.groups is None else spectra.groups
+    enough = _labelled(spectra).sum() >= FEW and len(np.unique(groups)) > 1
+    if not held_out or not enough or model.cross_fits:
+        return np.arange(len(spectra)), np.arange(0)
+    aside = hold_out(groups, held_out, child_seed(seed, 6))
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def _labelled(spectra: Spectra) -> NDArray[np.bool_]:
+    """Rows that have any label."""
+    return np.any([np.zeros(len(spectra), dtype=bool), *(spectra.labelled(t) for t in spectra.targets)], axis=0)
+
+
+def _coverage(
+    model: Model, taught: _Prepared, others: _Prepared | None, history: History, seed: int
+) -> tuple[tuple[Coverage, ...], str]:
+    """Coverage on the held-out rows, else on training rows that the guide sees out of fold; or why there is none."""
+    if history.stopped == "interrupted":
+        return (), "training was interrupted"
+    if others is None and not taught.extras:
+        return (), f"no rows were held out, which takes {FEW} labelled ones"
+    rows, kind = (taught, "out-of-fold") if others is None else (others, "held-out")
+    channels = sum(len(axis) for axis in rows.spectra.axes.values())
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    blocks = rows.blocks(max(1, BLOCK // (DRAWS * channels)), CHECKED, labelled=True)
+    found = coverage(model, (batch.to(device) for batch in blocks), kind, seed)
+    return found, "" if found else f"no {kind} row has a label that the model draws"

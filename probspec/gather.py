@@ -6,7 +6,7 @@ sites, and the densities of the model and of the guide. Sites of the whole set a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -25,7 +25,7 @@ from probspec.sites import latent_sites
 if TYPE_CHECKING:
     from probspec.data import Spectra
 
-BLOCK = 2**25
+BLOCK = 2**22
 """Numbers (draws x rows x channels) that one block of rows may take in memory."""
 
 OUTER = ("chain", "draw", "sample")
@@ -56,17 +56,21 @@ def gather(model: Model, spectra: Spectra, draws: int, seed: int) -> Gathered:
     ------
     GuideError
         If a site's named dims are not those of its values.
+    QueryError
+        If `draws` is not a positive number.
     """
     blocks: list[Gathered] = []
-    latent: set[str] = set()
+    own: dict[str, bool] = {}
     shared: dict[str, Tensor] = {}
     for number, batch in enumerate(batches(model, spectra, draws)):
         block = draw(model, batch, draws, child_seed(seed, number), shared)
         if number == 0:
-            sites = latent_sites(model, batch)
-            latent = {site.name for site in sites}
-            shared = {site.name: block.values[site.name] for site in sites if not site.per_sample}
-        blocks.append(_label_block(block, batch, latent, shared, model))
+            latent = {site.name: site.per_sample for site in latent_sites(model, batch)}
+            # What is not latent is derived from it, and kept where the model declares it.
+            derived = {name: block.values[name].shape[1] == len(batch) for name in model.sites if name in block.values}
+            own = derived | latent
+            shared = {name: block.values[name] for name, per_sample in latent.items() if not per_sample}
+        blocks.append(_label_block(block, batch, own, model.sites))
     return Gathered(*(join(parts) for parts in zip(*blocks, strict=True)))
 
 
@@ -80,7 +84,8 @@ def batches(model: Model, spectra: Spectra, draws: int) -> Iterator[Batch]:
     """
     extras = model.encode(spectra)
     channels = sum(len(axis) for axis in spectra.axes.values())
-    rows = max(1, BLOCK // max(1, draws * channels))
+    # In a block of one row, what is derived from a site of the whole set would look like the spectrum's own.
+    rows = max(2, BLOCK // max(1, draws * channels))
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     for start in range(0, len(spectra), rows):
         index = np.arange(start, min(start + rows, len(spectra)))
@@ -130,13 +135,13 @@ def label(
     return xr.Dataset(sites, outer | words)
 
 
-def _label_block(block: Draws, batch: Batch, latent: Container[str], shared: Collection[str], model: Model) -> Gathered:
-    # What is not latent is derived from it, and kept where the model declares it.
-    values = {name: value for name, value in block.values.items() if name in latent or name in model.sites}
+def _label_block(block: Draws, batch: Batch, own: Mapping[str, bool], infos: Mapping[str, SiteInfo]) -> Gathered:
+    values = {name: value for name, value in block.values.items() if name in own}
+    shared = [name for name, per_sample in own.items() if not per_sample]
     density = {"log_p": block.log_p, "log_q": block.log_q}
     nats = dict.fromkeys([*density, *block.log_likelihood], SiteInfo(unit="nat"))
     return Gathered(
-        label(values, batch, model.sites, shared),
+        label(values, batch, infos, shared),
         label(density, batch, nats),
         label(block.log_likelihood, batch, nats) if block.log_likelihood else xr.Dataset(),
     )

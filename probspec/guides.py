@@ -41,6 +41,7 @@ class SiteGuide(nn.Module):
         super().__init__()
         self.site = site
         self.coordinates = Coordinates(site.support, site.event_shape)
+        # A standard normal on a simplex would put nearly everything into one component.
         width = 1 / site.event_shape[-1] if describe(site.support) == "simplex" else 1.0
         self.register_buffer("location", torch.tensor(site.location or (0.0,) * site.size), persistent=False)
         self.register_buffer("scale", torch.tensor(site.scale or (width,) * site.size), persistent=False)
@@ -133,6 +134,14 @@ class AmortisedFlow(nn.Module):
     ------
     GuideError
         A site is global.
+
+    Examples
+    --------
+    >>> abundance = Site("abundance", torch.distributions.constraints.simplex, (3,))
+    >>> guide = AmortisedFlow([abundance], context=5)
+    >>> with pyro.plate("sample", 7):
+    ...     guide(torch.zeros(7, 5))["abundance"].shape
+    torch.Size([7, 3])
     """
 
     def __init__(
@@ -204,6 +213,13 @@ class MeanField(nn.Module):
     ------
     GuideError
         A site belongs to a sample, or a start is misnamed.
+
+    Examples
+    --------
+    >>> noise = Site("noise", torch.distributions.constraints.positive, (), per_sample=False)
+    >>> guide = MeanField([noise], start={"noise": torch.tensor(0.1)})
+    >>> bool(guide()["noise"] > 0)
+    True
     """
 
     def __init__(self, sites: Sequence[Site], start: Mapping[str, Tensor] | None = None, width: float = 0.1):

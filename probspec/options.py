@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import torch
@@ -20,18 +21,13 @@ CHOICES = {
     "precision": ("float32", "tf32", "bf16"),
     "device": ("auto", "cpu", "cuda"),
 }
-AT_LEAST = {
-    "epochs": 0,
-    "batch_size": 1,
-    "learning_rate": 0,
-    "weight_decay": 0,
-    "clip_norm": 0,
-    "kl_weight": 0,
-    "kl_warmup": 0,
-    "kl_cycles": 1,
-    "patience": 1,
-    "checkpoint_every": 1,
-}
+LEAST = {"epochs": 0, "batch_size": 1, "kl_cycles": 1, "checkpoint_every": 1, "patience": 1}
+"""Whole numbers, at least so large."""
+
+REAL = {"learning_rate": True, "clip_norm": True, "weight_decay": False, "kl_weight": False, "kl_warmup": False}
+"""Finite numbers, not negative; whether they must be above zero."""
+
+OPTIONAL = ("clip_norm", "patience")
 
 
 @dataclass(frozen=True)
@@ -97,8 +93,21 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
-        for name, least in AT_LEAST.items():
-            _check_range(name, getattr(self, name), least)
+        for name, least in LEAST.items():
+            self._check(name, int, f"an integer, at least {least}", lambda value, least=least: value >= least)
+        for name, above in REAL.items():
+            expected = f"a finite number {'above' if above else 'not below'} 0"
+            self._check(name, int | float, expected, lambda value, above=above: value > 0 or (value == 0 and not above))
+        if self.checkpoint is not None:
+            object.__setattr__(self, "checkpoint", Path(self.checkpoint))
+
+    def _check(self, name: str, kind: type | UnionType, expected: str, holds: Callable[[Any], bool]) -> None:
+        value = getattr(self, name)
+        if value is None and name in OPTIONAL:
+            return
+        right = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+        if not right or not holds(value):
+            raise FitError(explain(name, f"got {value!r}", expected=expected))
 
     def learning_rate_at(self, progress: float) -> float:
         """Learning rate at a share (0 to 1) of the run."""
@@ -147,21 +156,9 @@ class TrainOptions:
         for name in values:
             if name not in names:
                 raise FitError(explain(f"options[{name!r}]", f"no such option; {known(name, names)}"))
-        path = values.get("checkpoint")
-        return cls(**{**values, "checkpoint": None if path is None else Path(path)})
+        return cls(**values)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise FitError(explain(f"{name}={value!r}", known(value, choices)))
-
-
-def _check_range(name: str, value: Any, least: float) -> None:
-    whole = TrainOptions.__annotations__[name].startswith("int")
-    optional = TrainOptions.__annotations__[name].endswith("None")
-    if value is None and optional:
-        return
-    kind = "an integer" if whole else "a finite number"
-    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not right or not math.isfinite(value) or value < least:
-        raise FitError(explain(name, f"got {value!r}", expected=f"{kind}, at least {least}"))

@@ -131,8 +131,8 @@ def fit_pareto(excess: Array) -> tuple[float, float]:
     b = 1 / excess[-1] + (1 - np.sqrt(grid / (np.arange(grid) + 0.5))) / (3 * quartile)
     shape = np.log1p(-b[:, None] * excess).mean(axis=1)
     log_likelihood = m * (np.log(-b / shape) - shape - 1)
-    posterior = np.exp(log_likelihood - logsumexp(log_likelihood))
-    b_mean = posterior @ b
+    posterior = np.exp(log_likelihood - log_likelihood.max())
+    b_mean = posterior @ b / posterior.sum()
     shape_mean = np.log1p(-b_mean * excess).mean()
     return float((m * shape_mean + 10 * 0.5) / (m + 10)), float(-shape_mean / b_mean)
 

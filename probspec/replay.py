@@ -14,6 +14,7 @@ from pyro import poutine
 from torch import Tensor
 
 from probspec.batch import Batch
+from probspec.draws import draw
 from probspec.errors import QueryError, explain, known
 from probspec.gather import array, batches, join, label, tensors
 from probspec.models.base import Model
@@ -68,29 +69,26 @@ def strangeness(model: Model, spectra: Spectra, draws: xr.Dataset, seed: int) ->
 def imagine(model: Model, spectra: Spectra, seed: int) -> tuple[xr.Dataset, dict[str, NDArray]]:
     """Draw sites from their priors, and a spectrum of each modality at them, in place of each given spectrum.
 
+    Sites of the whole set are not what an amortised guide is asked for: they come from the guide, one draw for a block.
+
     Returns
     -------
     truth : Dataset (chain, draw, sample, ...), one draw
+        Sites that each spectrum has for itself.
     spectra : dict of modality -> (sample, channel) array
-
-    Raises
-    ------
-    QueryError
-        If the model has sites of the whole set, which a fit ties to the spectra it has seen.
     """
     truth, made = [], []
     for number, batch in enumerate(batches(model, spectra, draws=1)):
         sites = latent_sites(model, batch)
-        shared = [site.name for site in sites if not site.per_sample]
-        if shared:
-            problem = f"{', '.join(shared)} belong to the whole set"
-            raise QueryError(explain(model.name, problem, expected="a model whose sites each spectrum has for itself"))
-        with torch.no_grad(), seeded(child_seed(seed, number), batch.index.device):
+        fitted = draw(model, batch, 1, child_seed(seed, number, 0)).values
+        shared = {site.name: fitted[site.name] for site in sites if not site.per_sample}
+        story = poutine.condition(poutine.uncondition(model.model), data=shared)
+        with torch.no_grad(), seeded(child_seed(seed, number, 1), batch.index.device):
             with pyro.plate("draw", 1, dim=-2):
-                nodes = poutine.trace(poutine.uncondition(model.model)).get_trace(batch).nodes
+                nodes = poutine.trace(story).get_trace(batch).nodes
             values: dict[str, Any] = {site.name: nodes[site.name].get("value") for site in sites}
             made.append({name: array(x[0]) for name, x in model.predict_spectra(batch, values).items()})
-        truth.append(label(values, batch, model.sites))
+        truth.append(label({name: v for name, v in values.items() if name not in shared}, batch, model.sites))
     return join(truth), {name: np.concatenate([block[name] for block in made]) for name in made[0]}
 
 

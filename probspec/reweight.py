@@ -136,5 +136,5 @@ def take_draws(dataset: xr.Dataset, pick: xr.DataArray) -> xr.Dataset:
         return dataset
     here = xr.DataArray(np.arange(pick.sizes["sample"]), dims="sample")
     own = [name for name, values in dataset.items() if "sample" in values.dims]
-    taken = dataset[own].drop_vars("draw").isel(draw=pick, sample=here).transpose("chain", "draw", "sample", ...)
-    return dataset.assign(taken.data_vars)
+    taken = dataset[own].drop_vars("draw", errors="ignore").isel(draw=pick, sample=here)
+    return dataset.assign(taken.transpose("chain", "draw", "sample", ...).data_vars)

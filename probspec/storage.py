@@ -99,9 +99,9 @@ def _layout(reader: Reader, spec: DataSpec) -> Layout:
 
 def _own_layout(reader: Reader, spec: DataSpec) -> Layout:
     version = reader.attribute("/", "format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        where = reader.where("@format_version")
-        raise DataError(explain(where, f"{version!r}", expected=f"up to {FORMAT_VERSION}", fix="update probspec"))
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        where, expected = reader.where("@format_version"), f"a number up to {FORMAT_VERSION}"
+        raise DataError(explain(where, f"{version!r}", expected=expected, fix="update probspec if the file is newer"))
 
     def there(folder: str, names: dict[str, Any]) -> dict[str, str]:
         return {name: f"{folder}/{name}" for name in names if reader.has(f"{folder}/{name}")}
@@ -164,7 +164,7 @@ def _spectra(
         return ArrayRows.missing(*shape), np.zeros(shape[0], bool)
     path = layout.spectra[name]
     intake.same_length(reader.shape(path)[0], shape[0], reader.where(path))
-    stored = FileRows(reader.file, path, shape, spec.modalities[name].noise, stamp(reader.file))
+    stored = FileRows(reader.file.absolute(), path, shape, spec.modalities[name].noise, stamp(reader.file))
     if name not in layout.mask:
         return stored, stored.measured()
     where = reader.where(layout.mask[name])

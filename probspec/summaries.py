@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.distributions.constraints import Constraint
 
 from probspec.batch import Batch
-from probspec.encoders import Summary, fit_encoder, new_encoder
+from probspec.encoder import Summary
+from probspec.encoders import fit_encoder, new_encoder
 from probspec.errors import DataError, explain
 from probspec.evidence import Evidence, Start
 
@@ -39,7 +40,6 @@ class Summaries(nn.Module):
         self.modalities, self.components = tuple(modalities), components
         self.encoders = nn.ModuleDict()
         self.evidence = Evidence(len(self.modalities), components)
-        self.register_buffer("typical", torch.zeros(()))
 
     def fit(self, batch: Batch, target: str, groups: Tensor, seed: int) -> dict[str, Tensor]:
         """Fit the encoders and the law of their errors to the labelled rows.
@@ -76,8 +76,8 @@ class Summaries(nn.Module):
         extras = self._join(self._summarise(batch) | {k: self._replaced(batch, k, *v) for k, v in out_of_fold.items()}, batch)
         errors = (extras["summary"] - y.tile(len(self.modalities))) / extras["deviation"]
         known = extras["measured"] & labelled[:, None]
-        self.evidence.fit(torch.where(known, errors, torch.nan), len(groups[labelled].unique()))
-        self.typical = extras["deviation"][known].log().mean()
+        deviation = torch.where(known, extras["deviation"], torch.nan)
+        self.evidence.fit(torch.where(known, errors, torch.nan), deviation, len(groups[labelled].unique()))
         return extras
 
     def _replaced(self, batch: Batch, name: str, chosen: Tensor, out_of_fold: Summary) -> Summary:

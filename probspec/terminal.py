@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tqdm import tqdm
 
 from probspec.data import Spectra
@@ -41,9 +42,9 @@ def show(*things: Table | str) -> None:
         screen.print(thing, markup=False, highlight=False, soft_wrap=isinstance(thing, str))
 
 
-def show_error(error: Exception) -> None:
-    """Print the message of an error in red on standard error, without a traceback."""
-    notes.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+def show_note(message: Warning | Exception | str, style: str) -> None:
+    """Print a warning or an error as a coloured line on standard error."""
+    notes.print(str(message), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def modality_table(spectra: Spectra) -> Table:
@@ -60,7 +61,7 @@ def modality_table(spectra: Spectra) -> Table:
 def target_table(spectra: Spectra, name: str) -> Table:
     """One row per component of a target: how many spectra are labelled, the labels' mean and range."""
     target, known = spectra.spec.targets[name], spectra.labelled(name)
-    table = _table(with_unit(name, target.unit), "labelled", "mean", "smallest", "largest")
+    table = _table("component", "labelled", "mean", "smallest", "largest", title=with_unit(name, target.unit))
     for component, labels in zip(target.components, spectra.targets[name][known].T, strict=False):
         figures = [f"{f(labels):.4g}" for f in (np.mean, np.min, np.max)] if known.any() else ["-"] * 3
         table.add_row(component, _of(known), *figures)
@@ -73,7 +74,8 @@ def answer_table(posterior: Posterior, site: str, prob: float, spectra: int) -> 
     answers = first.summary(prob).loc[site]
     truth = first.spectra.targets.get(site) if first.spectra is not None else None
     known = np.full(len(answers), np.nan) if truth is None else truth.ravel()
-    table = _table("spectrum", with_unit(site, first.draws[site].attrs["unit"]), *answers.columns, "true")
+    unit = first.draws[site].attrs["unit"]
+    table = _table("spectrum", "component", *answers.columns, "true", title=with_unit(site, unit))
     for ((sample, component), figures), true in zip(answers.iterrows(), known, strict=True):
         cells = (f"{figure:.4f}" for figure in figures)
         table.add_row(str(sample), component, *cells, "-" if np.isnan(true) else f"{true:.4f}")
@@ -95,9 +97,9 @@ def with_unit(name: str, unit: str) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def _table(*headers: str) -> Table:
+def _table(*headers: str, title: str | None = None) -> Table:
     """Make a table without rows; from the third column on there are numbers."""
-    table = Table()
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for number, header in enumerate(headers):
         table.add_column(header, justify="left" if number < 2 else "right")
     return table

@@ -141,14 +141,14 @@ class _Run:
         each = max(1, BLOCK // len(self.batches))
         with tqdm(total=self.options.epochs, unit="epoch", disable=not self.options.progress) as bar:
             for first in range(self.history.epochs, self.options.epochs, each):
-                last = min(first + each, self.options.epochs)
-                yield first, last
-                bar.set_postfix(loss=f"{self.history.loss[-1]:.5g}", refresh=False)
-                bar.update(last - bar.n)
                 if self._is_flat():
                     message = f"the held-out loss has not fallen since epoch {self.history.best_epoch}"
                     self.history.stopped, self.history.message = "early", message
                     return
+                last = min(first + each, self.options.epochs)
+                yield first, last
+                bar.set_postfix(loss=f"{self.history.loss[-1]:.5g}", refresh=False)
+                bar.update(last - bar.n)
         self.history.stopped, self.history.message = "completed", f"all {self.options.epochs} epochs were run"
 
     def _round(self, first: int, last: int) -> None:

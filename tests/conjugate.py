@@ -67,11 +67,21 @@ class Shared(Conjugate):
     def default_priors(cls, spec: DataSpec) -> Priors:
         return Priors({**super().default_priors(spec), "offset": dist.Normal(0.0, 1.0)})
 
+    @property
+    def sites(self) -> dict[str, SiteInfo]:
+        return {**super().sites, "offset": SiteInfo(), "twice": SiteInfo(), "sum": SiteInfo(("component",))}
+
     def model(self, batch: Batch) -> None:
         offset = pyro.sample("offset", self.priors.law("offset"))
+        pyro.deterministic("twice", 2 * offset)
         with rows(batch):
             target = pyro.sample("target", self.priors.law("target"))
+            pyro.deterministic("sum", target + offset[..., None], event_dim=1)
+            pyro.deterministic("undeclared", target.sum(-1))
             pyro.sample("x", self.likelihood(target + offset[..., None]), obs=batch.x["x"])
+
+    def predict_spectra(self, batch: Batch, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return super().predict_spectra(batch, {"target": values["target"] + values["offset"][..., None]})
 
     def guide(self, batch: Batch) -> None:
         pyro.sample("offset", dist.Normal(0.0, 1.0))

@@ -236,7 +236,7 @@ FILES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "external link": (replaced("x", h5py.ExternalLink("/etc/hosts", "/x")), ":/x: 'x' is an external link"),
     "soft link": (replaced("x", h5py.SoftLink("/g/x")), ":/x: 'x' is a soft link"),
     "link on the way": (replaced("g", h5py.SoftLink("/elsewhere")), ":/g/x: 'g' is a soft link"),
-    "claims to be ours": (attribute("/", "format", "probspec"), "@format_version: None"),
+    "claims to be ours": (attribute("/", "format", "probspec"), ":/@format_version: None"),
 }
 
 
@@ -261,8 +261,8 @@ def ours(folder: Path) -> Path:
 
 
 OURS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
-    "from the future": (attribute("/", "format_version", 99), "@format_version: 99; expected up to 1"),
-    "no version": (attribute("/", "format_version", "one"), "@format_version: 'one'"),
+    "from the future": (attribute("/", "format_version", 99), ":/@format_version: 99; expected a number up to 1"),
+    "no version": (attribute("/", "format_version", "one"), ":/@format_version: 'one'"),
     "axis lost": (deleted("axis/nir"), ":/axis/nir: missing"),
     "mask of other rows": (replaced("mask/nir", np.ones(2, bool)), ":/mask/nir: 2 rows; expected 6"),
     "channel lost after the mask was made": (spoilt("spectra/nir", (2, 2), NAN), ":/spectra/nir[2, 2]: NaN"),
@@ -319,6 +319,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "concat with another spec": (lambda: six_samples().concat(anonymous()), "other: spec 'anonymous' differs"),
     "concat with another axis": (lambda: six_samples().concat(moved()), "other.axes['nir']: other positions"),
     "concat without groups": (lambda: six_samples().concat(ungrouped()), "groups: only one of the two sets has them"),
+    "concat of other names": (lambda: six_samples().concat(named()), "groups: int64 and <U1 cannot be joined"),
     "write into no folder": (lambda: six_samples().write("/absent/x.h5"), "/absent/x.h5: cannot be written"),
     "file that is not there": (lambda: open_spectra("absent.h5", SPEC), "absent.h5: no such file"),
     "folder for a file": (lambda: open_spectra("/", SPEC), "no such file"),
@@ -340,6 +341,10 @@ def moved() -> Spectra:
 
 def ungrouped() -> Spectra:
     return Spectra.from_arrays(**good() | {"groups": None})
+
+
+def named() -> Spectra:
+    return Spectra.from_arrays(**good() | {"groups": list("aabbcc")})
 
 
 @pytest.mark.parametrize("case", CALLS)

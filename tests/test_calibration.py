@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from conjugate import Shared, fitted, simulated
 
+from probspec import gather
 from probspec.calibration import calibrate, calibration, ecdf_band, ranks
 from probspec.errors import QueryError
 
@@ -55,5 +56,10 @@ def test_what_cannot_be_ranked_is_refused():
         calibration([3, 10], draws=9)
     with pytest.raises(QueryError, match="prob"):
         calibration([3], draws=9, prob=99)
-    with pytest.raises(QueryError, match="offset belong to the whole set"):
-        calibrate(fitted(kind=Shared), simulated(5))
+
+
+def test_a_guide_that_does_not_know_of_an_offset_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gather, "BLOCK", 6 * 10)  # 10 rows a block: 30 draws of the offset
+    found = calibrate(fitted(kind=Shared), simulated(300))
+    assert set(found) == {"target[water]", "target[salt]"}
+    assert not any(one.passed for one in found.values())

@@ -94,7 +94,7 @@ def test_errors_are_one_line_that_says_what_to_do(file: Path, tmp_path: Path):
     assert "missing.h5" in fail("check", tmp_path / "missing.h5", "--spec", SPEC)
     assert "text.h5" in fail("check", tmp_path / "text.h5", "--spec", SPEC)
     assert "did you mean 'UVAE'" in fail("fit", SPEC, file, "--out", tmp_path / "fit", "--model", "UVEA")
-    assert "nir" in fail("fit", "nir_ternary_temperature", file, "--out", tmp_path / "fit")
+    assert "water" in fail("fit", "nir_ternary_temperature", file, "--out", tmp_path / "fit")
     assert "nowhere" in fail("ask", tmp_path / "nowhere", file, "--out", tmp_path / "posterior.nc")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.h5"]
 

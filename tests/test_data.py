@@ -291,6 +291,13 @@ def test_opening_our_own_file_reads_no_spectrum(lazy, tmp_path, monkeypatch):
     assert open_spectra(tmp_path / "x.h5", SPEC).present("raman").sum() == N - 2
 
 
+def test_a_lazy_set_outlives_a_change_of_folder(spectra, lazy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opened = open_spectra("x.h5", SPEC)
+    monkeypatch.chdir("/")
+    assert_same(opened, spectra)
+
+
 def test_lazy_spectra_can_be_copied_and_sent_to_workers(lazy):
     assert_same(lazy, copy.deepcopy(lazy))
     assert_same(lazy, pickle.loads(pickle.dumps(lazy)))

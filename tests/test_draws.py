@@ -41,7 +41,7 @@ def test_densities_are_those_of_the_laws_without_the_scale_of_a_minibatch(toy, b
     torch.testing.assert_close(drawn.log_likelihood["raman"], likelihood)
     torch.testing.assert_close(drawn.log_p, likelihood + dist.Dirichlet(torch.ones(3)).log_prob(abundance))
     torch.testing.assert_close(drawn.log_q, toy.abundance(batch).log_prob(abundance))
-    torch.testing.assert_close(drawn.log_p_global, dist.LogNormal(-2.0, 1.0).log_prob(noise))
+    torch.testing.assert_close(drawn.log_p_global, dist.Gamma(2.0, 20.0).log_prob(noise))
     torch.testing.assert_close(drawn.log_q_global, dist.LogNormal(-2.0, torch.tensor(-2.0).exp()).log_prob(noise))
 
 
@@ -105,3 +105,13 @@ def test_a_plate_of_its_own_is_an_error_that_names_the_site(batch, dim):
 
 def test_global_generators_are_left_alone(toy, batch, untouched_generators):
     draw(toy, batch, 2)
+
+
+def test_a_row_that_gives_no_finite_draws_is_named(toy, batch):
+    class Broken(Toy):
+        def abundance(self, batch):
+            law = super().abundance(batch)
+            return dist.Dirichlet(torch.where(batch.index[:, None] == 4, torch.nan, law.concentration))
+
+    with pytest.raises(QueryError, match="'abundance'.*rows 4"):
+        draw(Broken(spec()), batch, 2)

@@ -13,7 +13,6 @@ from conjugate import Conjugate, Shared, exact, fitted, means_of_repeats, simula
 from probspec import gather
 from probspec.data import Spectra
 from probspec.errors import FileError, PriorError, ProbspecWarning, QueryError
-from probspec.intervals import interval
 from probspec.posterior import Posterior, posterior
 from probspec.spec import anonymous_spec
 
@@ -56,14 +55,6 @@ def test_interval_holds_its_share_of_the_draws(post: Posterior, kind: str):
     np.testing.assert_allclose(inside, 0.8, atol=1e-3)
     mean, sd = exact(means_of_repeats(SPECTRA))
     np.testing.assert_allclose(upper, mean + 1.2816 * sd, atol=0.25 * sd)
-
-
-def test_highest_density_is_narrower_than_equal_tails_of_a_skewed_law():
-    draws = xr.DataArray(np.random.default_rng(0).gamma(1.0, size=(1, 4000)), dims=("chain", "draw"))
-    lower, upper = interval(draws, 0.9, "hdi")
-    assert abs(lower) < 0.01 and abs(upper - np.log(10)) < 0.15
-    low, high = interval(draws, 0.9)
-    assert upper - lower < high - low
 
 
 def test_questions(post: Posterior):
@@ -178,6 +169,9 @@ def test_sites_of_the_whole_set_are_drawn_once(monkeypatch: pytest.MonkeyPatch):
     assert post.draws["offset"].dims == ("chain", "draw")
     assert post.draws["target"].sizes["sample"] == 12
     assert post.draws["offset"].std() > 0.5
+    assert set(post.draws.data_vars) == {"offset", "target", "twice", "sum"}  # derived sites where they are declared
+    xr.testing.assert_allclose(post.draws["twice"], 2 * post.draws["offset"])
+    xr.testing.assert_allclose(post.draws["sum"], post.draws["target"] + post.draws["offset"])
     assert "all" in post.summary().loc["offset"].index.get_level_values("sample")
     assert post.predictive("x").sizes["sample"] == 12 and len(post.select([0]).draws["offset"].dims) == 2
     xr.testing.assert_identical(post.reweight(target=normal(0.1, 1.0)).draws["offset"], post.draws["offset"])

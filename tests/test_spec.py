@@ -111,7 +111,7 @@ def test_a_spec_is_frozen_and_its_repr_short():
         ('layout = { spectra = { raman = "x" } }', "layout.spectra.raman", "Known: nir"),
         ('layout = { spectra = { nir = "x" } }', "layout.axis.nir", "path of the axis"),
         ('layout = { axis = { nir = "x" } }', "layout.spectra", "missing"),
-        ('layout = { spectra = { nir = "x" }, axis = { nir = "y" }, targets = { t = "z" } }', "layout.targets.t", "abund"),
+        ('layout = { spectra.nir = "x", axis.nir = "y", targets.t = "z" }', "layout.targets.t", "Known"),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_named_with_its_file_and_what_is_allowed(tmp_path, change, key, allowed):

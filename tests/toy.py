@@ -37,7 +37,7 @@ class Toy(Model):
 
     @classmethod
     def default_priors(cls, spec: DataSpec) -> Priors:
-        return Priors({"abundance": dist.Dirichlet(torch.ones(3)), "noise": dist.LogNormal(-2.0, 1.0)})
+        return Priors({"abundance": dist.Dirichlet(torch.ones(3)), "noise": dist.Gamma(2.0, 20.0)})
 
     def model(self, batch: Batch) -> None:
         noise = pyro.sample("noise", self.priors.law("noise"))

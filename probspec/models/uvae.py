@@ -63,6 +63,7 @@ from probspec.summaries import Summaries
 
 
 EDGE = 1e-6
+DREAMS = 256  # compositions dreamt a step
 VIEWS = 8  # draws of q(y | x) for the mean in J_fd
 
 
@@ -94,7 +95,7 @@ class Preset:
 
 
 PRESETS = {
-    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=1500, learning_rate=3e-3),
+    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=1000, learning_rate=2e-3),
     "paper": Preset(False, 8, 1.0, 1.0, 1.0, 1.0, steps=3000, learning_rate=1e-3),
 }
 
@@ -140,7 +141,7 @@ class UVAE(Model):
         if self.preset.summaries:
             self._make_parts(MixingDecoder)
             self.summaries = Summaries(tuple(self.channels), self.components)
-            told_y, told_z = 2 * y.size, self.directions
+            told_y, told_z = 2 * self.components, self.directions
         else:
             self._make_parts(NetworkDecoder)
             told_y = told_z = self._make_readers()
@@ -284,8 +285,9 @@ class UVAE(Model):
         # All but q(y | s) is known: what remains of the bound is its density at compositions and summaries dreamt by
         # the model, with the widths of real ones and modalities left out at random.
         with torch.no_grad():
-            y = self.priors.law(self.target).expand((len(batch),)).sample()
-            dream = self.summaries.dream(batch, y)
+            lent = batch.rows(torch.randint(len(batch), (DREAMS,), device=batch.index.device))
+            y = self.priors.law(self.target).expand((DREAMS,)).sample()
+            dream = self.summaries.dream(lent, y)
         return -self.composition(dream).log_prob(y).mean()
 
     def _composition_error(self, batch: Batch) -> Tensor:
@@ -324,6 +326,19 @@ class UVAE(Model):
         """Spectra with noise at given compositions and nuisances."""
         y, z = values[self.target], values["nuisance"]
         return {name: decoder.scaling.inverse(decoder.law(y, z).sample()) for name, decoder in self.decoders.items()}
+
+    def synthesise(self, y: Tensor, seed: int = 0) -> dict[str, Tensor]:
+        """Simulate a spectrum of each modality for each composition `y` : (sample, component), in the target's unit.
+
+        Nuisance and noise are drawn anew.
+
+        Returns
+        -------
+        dict of modality -> (sample, channel) Tensor
+        """
+        with torch.no_grad(), seeded(seed):
+            z = self.priors.law("nuisance").expand((len(y),)).sample()
+            return {m: d.scaling.inverse(d.law(y, z).sample()) for m, d in self.decoders.items()}
 
     def anomaly(self, batch: Batch, values: dict[str, Tensor]) -> Tensor:
         """Mean square of what the decoder cannot explain, in units of what it could not of held-out compositions."""
