@@ -209,6 +209,16 @@ class Spectra:
             held = partition.hold_out(self._blocks(), share, seed)
         return self.select(~held), self.select(held)
 
+    def alike(self, target: str) -> NDArray[np.int64]:
+        """Number the groups, (sample,); where there are none, rows with equal values of a target are one.
+
+        What is held out together when a model looks for its own settings: a composition measured twelve times says
+        nothing new the twelfth time.
+        """
+        keys = self.targets[self._known(target, self.targets, "target")] if self.groups is None else self.groups
+        keys = keys.round(6) if keys.dtype.kind == "f" else keys
+        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
     def folds(self, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Row numbers (train, test) of `k` folds, whole groups at a time where there are groups.
 

@@ -89,13 +89,16 @@ def draw_spectra(path: Path, answer: Posterior, spectra: Spectra, prob: float) -
     """Draw the first spectrum of each modality, and what the model would measure in its place."""
     figure, axes = plots.new_figure(rows=len(spectra.modalities), width=7.0)
     for ax, name in zip(axes[:, 0], spectra.modalities, strict=True):
-        draws = answer.select([0]).predictive(name).isel(sample=0)
-        plots.spectra_band(ax, draws[draws.dims[-1]], draws, spectra.spectra(name, [0])[0], prob=prob)
+        along, measured = spectra.spec.modalities[name].axis, spectra.spectra(name, [0])[0]
+        drawn = answer.select([0]).predictive(name).isel(sample=0)
+        plots.spectra_band(
+            ax, spectra.axes[name], drawn, measured, axis_name=along.name, axis_unit=along.unit, prob=prob
+        )
     return plots.save(figure, path)
 
 
 def draw_training(path: Path, fitted: Fit) -> Path:
     """Draw the loss terms over training."""
     figure, axes = plots.new_figure()
-    plots.loss_history(axes[0, 0], fitted.history.terms)
+    plots.loss_history(axes[0, 0], fitted.history.terms, step="Entry of the history")
     return plots.save(figure, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from probspec.encoder import Encoder, Summary
@@ -39,3 +40,26 @@ def fit_encoder(x: Tensor, y: Tensor, groups: Tensor, seed: int) -> tuple[Encode
     suited = [kind() for kind in KINDS.values() if len(x) in kind.ROWS]
     tried = [(encoder, encoder.fit(x, y, groups, seed)) for encoder in suited]
     return max(tried, key=lambda pair: pair[1].log_density(y))
+
+
+def refitted_errors(x: Tensor, y: Tensor, groups: Tensor, seed: int, folds: int = 5) -> Tensor:
+    """Standardised errors of encoders that were fitted, choice and all, without each fold of the groups.
+
+    Summaries that are only left out in closed form share the choice of kernels with the rows that they are held
+    against, and look some 20 % better on small sets than they are.
+
+    Returns
+    -------
+    (sample, component) Tensor
+        Residual over standard deviation.
+    """
+    codes = groups.unique(return_inverse=True)[1]
+    order = torch.randperm(int(codes.max()) + 1, generator=torch.Generator().manual_seed(seed))
+    fold = order[codes] % folds
+    errors = torch.zeros_like(y, dtype=torch.float64)
+    for number in fold.unique():
+        held = fold == number
+        encoder, _ = fit_encoder(x[~held], y[~held], groups[~held], seed)
+        said = encoder(x[held])
+        errors[held] = (said.mean - y[held]) / said.variance.sqrt()
+    return errors

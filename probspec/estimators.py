@@ -22,6 +22,7 @@ from probspec.data import Spectra
 from probspec.errors import DataError, explain, known
 from probspec.fit import Fit, fit
 from probspec.models.uvae import EDGE, UVAE
+from probspec.options import TrainOptions
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
 from probspec.spec import DataSpec, Support, anonymous_spec
@@ -45,6 +46,8 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
         Form of the `UVAE`.
     draws : int
         Posterior draws behind a prediction.
+    options : TrainOptions, optional
+        How to train; the preset's choice where left out.
     random_state : int
 
     Attributes
@@ -72,12 +75,14 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
         prior: TorchDistribution | None = None,
         preset: str = "default",
         draws: int = 1000,
+        options: TrainOptions | None = None,
         random_state: int = 0,
     ):
         self.support = support
         self.prior = prior
         self.preset = preset
         self.draws = draws
+        self.options = options
         self.random_state = random_state
 
     def fit(self, X: ArrayLike | Mapping[str, ArrayLike], Y: ArrayLike, groups: ArrayLike | None = None) -> Self:
@@ -105,7 +110,7 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
         (target,) = spec.targets
         train = Spectra.from_arrays(blocks, spec, targets={target: rows}, groups=groups)
         model = UVAE(spec, self._priors(spec, rows), preset=self.preset)
-        self.fit_: Fit = fit(model, train, seed=self.random_state)
+        self.fit_: Fit = fit(model, train, seed=self.random_state, options=self.options)
         self.n_features_in_ = next(iter(channels.values()))
         self.one_column_ = Y.ndim == 1
         return self

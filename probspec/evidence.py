@@ -7,6 +7,7 @@ does not count at all. Seen through the local coordinates of a support, the same
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from torch.distributions import IndependentTransform, constraints
 from torch.distributions.constraints import Constraint
 
-from probspec.supports import bijection
+from probspec.supports import bijection, describe
 from probspec.transforms import SmoothedSimplex
 
 BOUNDS = {"lower": -torch.inf, "upper": torch.inf}
+FARTHEST = 1000.0  # widths of the summaries, which is as good as nothing known
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Evidence(nn.Module):
         self.register_buffer("width", torch.ones(components))
         self.register_buffer("correlation", torch.eye(modalities * components))
 
-    def fit(self, errors: Tensor, deviation: Tensor, groups: int) -> None:
+    def fit(self, errors: Tensor, deviation: Tensor, inflation: Sequence[float], groups: int) -> None:
         """Learn widths and correlations from standardised out-of-fold errors.
 
         Parameters
@@ -68,6 +70,8 @@ class Evidence(nn.Module):
             Residual over standard deviation; NaN where a modality is missing.
         deviation : (sample, modality * component) Tensor
             That standard deviation.
+        inflation : sequence of float
+            For each modality, how much wider its errors are on new rows than the standard deviation says.
         groups : int
             Number of independent compositions among the rows, which sets how far correlations are shrunk.
         """
@@ -77,8 +81,7 @@ class Evidence(nn.Module):
         pairs = (seen.double().T @ seen.double()).clamp_min(1)
         second = filled.T @ filled / pairs
         width = second.diagonal().sqrt()
-        # An encoder that did better than it said on the rows that chose it is not believed to be that good.
-        self.inflation = width.clamp_min(1).to(self.inflation)
+        self.inflation = torch.tensor(inflation).repeat_interleave(self.components).to(self.inflation)
         shrunk = _shrink(second / (width[:, None] * width).clamp_min(1e-12), len(width) / (len(width) + groups))
         self.correlation = shrunk.to(self.correlation)
 
@@ -103,24 +106,29 @@ class Evidence(nn.Module):
         origin, value, slope = linearise(support, mean, width)
         white = torch.linalg.solve_triangular(factor, design @ slope, upper=False)
         rest = summary * present - (design @ value[..., None])[..., 0]
-        precision = white.mT @ white + torch.diag_embed(_vague(slope))
+        precision = white.mT @ white + torch.diag_embed(_vague(support, self.width).expand_as(origin))
         step = white.mT @ torch.linalg.solve_triangular(factor, rest[..., None], upper=False)
         scale = torch.linalg.cholesky(torch.linalg.inv(precision))
         context = torch.cat([0.5 * torch.asinh(mean / width), 0.5 * (width / self.width).log()], -1)
-        return Start(origin + (scale @ (scale.mT @ step))[..., 0], scale, context)
+        return Start(origin + _within_reach(support, (scale @ (scale.mT @ step))[..., 0]), scale, context)
 
     def _pool(self, summary: Tensor, factor: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each component, all modalities together."""
         white = torch.linalg.solve_triangular(factor, design, upper=False)
-        precision = white.mT @ white + 1e-6 * torch.eye(self.components, dtype=summary.dtype, device=summary.device)
+        precision = white.mT @ white + (FARTHEST * self.width).to(summary).square().reciprocal().diag()
         covariance = torch.linalg.inv(precision)
         white_summary = torch.linalg.solve_triangular(factor, summary[..., None], upper=False)
         return (covariance @ white.mT @ white_summary)[..., 0], covariance.diagonal(dim1=-2, dim2=-1).sqrt()
 
 
-def _vague(slope: Tensor) -> Tensor:
-    """Precision of a start that knows nothing: unit spread of coordinates on the scale of the support."""
-    return slope.square().sum(-2).clamp_min(1e-12)
+def _vague(support: Constraint, width: Tensor) -> Tensor:
+    """Precision of a start that knows nothing; only coordinates of the reals have a unit."""
+    return (FARTHEST * width).square().reciprocal() if describe(support) == "real" else torch.ones_like(width[:1])
+
+
+def _within_reach(support: Constraint, step: Tensor) -> Tensor:
+    """Logarithms and logits are not followed to where the value would round to a bound."""
+    return step if describe(support) in ("real", "simplex") else step.clamp(-8.0, 8.0)
 
 
 def _shrink(correlation: Tensor, weight: float) -> Tensor:

@@ -153,7 +153,7 @@ def _site(name: str, value: Tensor, shared: bool, info: SiteInfo) -> xr.DataArra
         problem = f"a value has shape {tuple(value.shape[2:])}, its dims are {dims}"
         raise GuideError(explain(f"site {name!r}", problem, fix="name each dim in the model's `sites`"))
     lead = OUTER[:2] if shared else OUTER
-    return xr.DataArray(array(value[:, 0] if shared else value)[None], dims=(*lead, *dims), attrs={"unit": info.unit})
+    return xr.DataArray(array(value[:, 0] if shared else value)[None], dims=(*lead, *dims), attrs=info.attrs)
 
 
 def join(blocks: Iterable[xr.Dataset]) -> xr.Dataset:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,8 @@ def interval(draws: xr.DataArray, prob: float = 0.9, kind: str = "eti") -> Inter
     prob : float
         Between 0 and 1.
     kind : "eti" or "hdi"
-        Equal-tailed or highest-density.
+        Equal-tailed or highest-density. Where the draws know the edges of their support and a resolution (`attrs`), an
+        end that comes closer to an edge reaches it: an absent component, exactly 0, can then lie inside.
 
     Raises
     ------
@@ -67,7 +68,15 @@ def interval(draws: xr.DataArray, prob: float = 0.9, kind: str = "eti") -> Inter
         _ENDS[kind], draws, kwargs={"prob": prob}, input_core_dims=[DRAW], output_core_dims=[(), ()]
     )
     attrs = dict(draws.attrs) | {"prob": prob, "kind": kind}
+    lower, upper = (_to_edge(end, draws.attrs) for end in (lower, upper))
     return Interval(lower.assign_attrs(attrs), upper.assign_attrs(attrs))
+
+
+def _to_edge(end: xr.DataArray, attrs: Mapping[str, Any]) -> xr.DataArray:
+    """Let an end reach an edge of the support that it cannot be told apart from."""
+    for edge in attrs.get("edges", ()):
+        end = end.where(abs(end - edge) > attrs["resolution"], edge)
+    return end
 
 
 def check_prob(prob: float) -> None:

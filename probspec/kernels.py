@@ -42,10 +42,10 @@ class Kernel:
         return 1 + a.square().sum(-1) + self.amplitude
 
 
-def kernels(views: tuple[str, ...], rows: int) -> tuple[Kernel, ...]:
-    """Candidates for `rows` spectra: every view linear, bent, and bent on its leading scores."""
+def kernels(views: tuple[str, ...], most: int) -> tuple[Kernel, ...]:
+    """Candidates where rows or channels are at `most` so many: every view linear, bent, and bent on leading scores."""
     bent = [(0, 0.1, 3.0), (0, 0.1, 8.0), (0, 1.0, 8.0)]
-    leading = [(rank, amplitude, 3.0) for rank in (6, 8, 12, 16, 24) if rank < rows - 2 for amplitude in (0.1, 1.0)]
+    leading = [(rank, amplitude, 3.0) for rank in (6, 8, 12, 16, 24) if rank < most - 2 for amplitude in (0.1, 1.0)]
     return tuple(Kernel(view, *shape) for view in views for shape in [(0, 0.0, 1.0), *bent, *leading])
 
 
@@ -69,8 +69,11 @@ class Scores(nn.Module):
         self.mean = viewed.mean(0)
         _, singular, basis = torch.linalg.svd(viewed - self.mean, full_matrices=False)
         rank = len(self.basis)
-        self.basis, self.deviation = basis[:rank], (singular[:rank] / len(x) ** 0.5).clamp_min(1e-300)
-        self.block = singular.square().sum().div(len(x)).sqrt().clamp_min(1e-300)
+        self.basis = basis[:rank].contiguous()  # as it is after saving and loading, which decides the last bit
+        singular = singular if singular[0] > 0 else torch.ones_like(singular)
+        # What is a millionth of the strongest is rounding, which unit variance would blow up.
+        self.deviation = (singular[:rank] / len(x) ** 0.5).clamp_min(1e-6 * singular[0] / len(x) ** 0.5)
+        self.block = singular.square().sum().div(len(x)).sqrt()
         return self(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,8 +111,8 @@ class KernelExpert(nn.Module):
             zip(trials, self.STRENGTHS, strict=True), key=lambda trial: trial[0].log_density(y)
         )
         residual, unit = _left_out(values, vectors, y, folds, strength)
-        self.strength, self.noise = strength, (residual.square() / unit[:, None]).mean(0)
-        self.root = vectors / (values + strength).sqrt()
+        self.strength, self.noise = strength, _noise(residual, unit)
+        self.root = (vectors / (values + strength).sqrt()).contiguous()
         self.weights = self.root @ (self.root.T @ y)
         return best
 
@@ -138,8 +141,13 @@ def _left_out(values: Tensor, vectors: Tensor, y: Tensor, folds: list[Tensor], s
 
 def _leave_out(values: Tensor, vectors: Tensor, y: Tensor, folds: list[Tensor], strength: Tensor) -> Summary:
     residual, unit = _left_out(values, vectors, y, folds, strength)
+    return Summary(y - residual, unit[:, None] * _noise(residual, unit))
+
+
+def _noise(residual: Tensor, unit: Tensor) -> Tensor:
+    """Variance of each component that makes its left-out residuals likeliest; not zero where its labels are equal."""
     noise = (residual.square() / unit[:, None]).mean(0)
-    return Summary(y - residual, unit[:, None] * noise)
+    return noise.clamp_min(max(1e-6 * noise.max().item(), 1e-30))
 
 
 def by_size(groups: Tensor) -> list[Tensor]:
@@ -173,7 +181,7 @@ class KernelEncoder(Encoder):
         for view in applicable(x):
             scores = Scores(view, *x.shape)
             principal = scores.fit(x)
-            for kernel in kernels((view,), len(x)):
+            for kernel in kernels((view,), min(x.shape)):
                 expert = KernelExpert(kernel, len(x), y.shape[1])
                 left_out = expert.fit(scores.scaled(principal, kernel.rank), target, folds)
                 tried.append((left_out.log_density(target), left_out, expert, scores, principal))

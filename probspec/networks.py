@@ -1,4 +1,4 @@
-"""Network encoders: perceptrons on principal scores of several views, for sets of hundreds of labelled rows and more."""
+"""Network encoders: perceptrons on principal scores of several views, for sets of 500 labelled rows and more."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from probspec.options import TrainOptions
 from probspec.seeding import child_seed, seeded
 from probspec.train import train
 from probspec.views import applicable
+
+
+FARTHEST = 8.0  # standard deviations of a score, beyond which a network would only make things up
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class NetworkEncoder(Encoder):
     """One perceptron per fold, averaged; each row's out-of-fold summary is that of the one that never saw its group."""
 
     name: ClassVar[str] = "network"
-    ROWS: ClassVar[range] = range(150, 10**9)
+    ROWS: ClassVar[range] = range(500, 10**9)
     FOLDS: ClassVar[int] = 5
     SCORES: ClassVar[int] = 48
     HIDDEN: ClassVar[int] = 128
@@ -74,12 +77,13 @@ class NetworkEncoder(Encoder):
 
     def fit(self, x: Tensor, y: Tensor, groups: Tensor, seed: int) -> Summary:
         """Train the perceptrons, each without one fold of the groups."""
-        self._make(applicable(x)[:2], *x.shape, y.shape[1])
+        self._make(applicable(x)[:3], *x.shape, y.shape[1])
         for scores in self.scores:
             scores.fit(x)
         self.centre, self.spread = y.double().mean(0), y.double().std(0).clamp_min(1e-12)
         told, standard = self._told(x), ((y - self.centre) / self.spread).float()
-        fold = groups.unique(return_inverse=True)[1] % self.FOLDS
+        codes = groups.unique(return_inverse=True)[1]
+        fold = (codes if codes.max() >= 2 else torch.arange(len(x))) % self.FOLDS
         mean, variance = torch.empty_like(standard), torch.empty_like(standard)
         for number, member in enumerate(self.members):
             held = fold == number
@@ -88,8 +92,8 @@ class NetworkEncoder(Encoder):
                 mean[held], log_variance = member(told[held])
             variance[held] = log_variance.exp()
         # A network is too sure of itself: its widths are those that held-out rows bear out.
-        self.inflation = ((standard - mean).square() / variance).mean(0).clamp_min(1)
-        return self._in_unit(mean, variance)
+        self.inflation = ((standard - mean).abs() / variance.sqrt()).quantile(0.9, 0).div(1.645).square().clamp_min(1)
+        return self._in_unit(mean, variance * self.inflation)
 
     def _make(self, views: tuple[str, ...], rows: int, channels: int, components: int) -> None:
         self.scores = nn.ModuleList(Scores(view, rows, channels, self.SCORES) for view in views)
@@ -104,8 +108,8 @@ class NetworkEncoder(Encoder):
         """Principal scores, the strong ones a little larger than the weak."""
         blocks = []
         for scores in self.scores:
-            scale = (scores.deviation * scores.deviation[0]).sqrt()
-            blocks.append(scores(x)[:, :-1] / scale)
+            standard = (scores(x)[:, :-1] / scores.deviation).clamp(-FARTHEST, FARTHEST)
+            blocks.append(standard * (scores.deviation / scores.deviation[0]).sqrt())
         return torch.cat(blocks, -1).float()
 
     def forward(self, x: Tensor) -> Summary:
@@ -113,10 +117,11 @@ class NetworkEncoder(Encoder):
         told = self._told(x)
         with torch.no_grad():
             means, log_variances = (torch.stack(part) for part in zip(*(m(told) for m in self.members), strict=True))
-        return self._in_unit(means.mean(0), log_variances.exp().mean(0) + means.var(0, correction=0))
+        variance = log_variances.mean(0).exp() * self.inflation + means.var(0, correction=0)
+        return self._in_unit(means.mean(0), variance)
 
     def _in_unit(self, mean: Tensor, variance: Tensor) -> Summary:
-        return Summary(mean * self.spread + self.centre, variance * self.inflation * self.spread.square())
+        return Summary(mean * self.spread + self.centre, variance * self.spread.square())
 
     def architecture(self) -> dict[str, Any]:
         """Views, and the sizes of what they were fitted to."""

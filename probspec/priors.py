@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from pyro.distributions.torch_distribution import TorchDistributionMixin
@@ -19,6 +20,7 @@ from torch.distributions import Distribution, Transform
 
 from probspec.errors import PriorError, explain, known
 from probspec.laws import decode_law, encode_law
+from probspec.spec import Target
 
 Law = TorchDistribution | Callable[[Mapping[str, Tensor]], TorchDistribution]
 
@@ -181,7 +183,19 @@ def _mapped(part: Any, f: Callable[[Tensor], Tensor]) -> Any:
     if not isinstance(part, Distribution | Transform):
         return part
     clone = copy(part)
-    clone.__dict__.update({name: _mapped(value, f) for name, value in vars(part).items()})
-    if isinstance(clone, Transform):
+    if isinstance(clone, Transform):  # its inverse points back to it, and would be followed without end
         clone._inv, clone._cached_x_y = None, (None, None)
+    clone.__dict__.update({name: _mapped(value, f) for name, value in vars(clone).items()})
     return clone
+
+
+def flat(target: Target) -> TorchDistribution:
+    """Law that says least of a target on its support."""
+    size = len(target.components)
+    if target.support == "simplex":
+        return dist.Dirichlet(torch.ones(size))
+    if target.support == "unit_interval":
+        return dist.Uniform(torch.zeros(size), 1.0).to_event(1)
+    if target.support == "positive":
+        return dist.HalfCauchy(torch.ones(size)).to_event(1)
+    return dist.StudentT(3.0, torch.zeros(size), 10.0).to_event(1)

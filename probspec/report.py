@@ -135,11 +135,12 @@ def coverage(model: Model, batches: Iterable[Batch], kind: str, seed: int) -> tu
             draws.setdefault(target, []).append(values[target][:, known].cpu().numpy())
             truth.setdefault(target, []).append(batch.y[target][known].cpu().numpy())
     joined = {t: (np.concatenate(parts, 1), np.concatenate(truth[t])) for t, parts in draws.items()}
-    return tuple(_coverage(target, kind, *pair) for target, pair in joined.items() if len(pair[1]))
+    return tuple(_coverage(model, target, kind, *pair) for target, pair in joined.items() if len(pair[1]))
 
 
-def _coverage(target: str, kind: str, draws: np.ndarray, truth: np.ndarray) -> Coverage:
-    named = xr.DataArray(draws[None], dims=("chain", "draw", "sample", "component"))
+def _coverage(model: Model, target: str, kind: str, draws: np.ndarray, truth: np.ndarray) -> Coverage:
+    dims = ("chain", "draw", "sample", "component")
+    named = xr.DataArray(draws[None], dims=dims, attrs=model.sites[target].attrs)
     table = intervals.coverage(named, truth).xs("all")
     shares, z = tuple(table["covered"].tolist()), tuple(table["z"].tolist())
     return Coverage(target, kind, len(truth), intervals.PROBS, shares, z)

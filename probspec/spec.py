@@ -201,6 +201,34 @@ class DataSpec(Table):
             _check_layout(self.layout, self)
         return self
 
+    def quantity(self) -> tuple[str, Target]:
+        """Name and description of the first target that is a composition or another quantity, not a category.
+
+        Raises
+        ------
+        SpecError
+            Where there is none.
+        """
+        for name, target in self.targets.items():
+            if target.support != "category":
+                return name, target
+        fix = "add a table [targets.abundance]"
+        raise SpecError(explain(f"{self.name}: targets", "no composition or quantity to infer", fix=fix))
+
+    def channels(self) -> dict[str, int]:
+        """Number of channels of each modality.
+
+        Raises
+        ------
+        SpecError
+            Where a modality leaves it open.
+        """
+        for name, modality in self.modalities.items():
+            if modality.channels is None:
+                fix = f"add channels = ... to [modalities.{name}]"
+                raise SpecError(explain(f"{self.name}: modalities.{name}.channels", "not given", fix=fix))
+        return {name: modality.channels or 0 for name, modality in self.modalities.items()}
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: str = "DataSpec") -> DataSpec:
         """Make a spec from plain tables, as read from TOML or JSON; errors begin with `where`."""

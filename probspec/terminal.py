@@ -30,8 +30,8 @@ def stages(total: int) -> Iterator[Callable[[str], None]]:
     with tqdm(total=total, leave=False, disable=None, bar_format=layout) as bar:
 
         def begin(name: str) -> None:
-            bar.set_description_str(name, refresh=False)
             bar.update()
+            bar.set_description_str(name)
 
         yield begin
 
@@ -62,7 +62,8 @@ def target_table(spectra: Spectra, name: str) -> Table:
     """One row per component of a target: how many spectra are labelled, the labels' mean and range."""
     target, known = spectra.spec.targets[name], spectra.labelled(name)
     table = _table("component", "labelled", "mean", "smallest", "largest", title=with_unit(name, target.unit))
-    for component, labels in zip(target.components, spectra.targets[name][known].T, strict=False):
+    components = ("class",) if target.support == "category" else target.components
+    for component, labels in zip(components, spectra.targets[name][known].T, strict=True):
         figures = [f"{f(labels):.4g}" for f in (np.mean, np.min, np.max)] if known.any() else ["-"] * 3
         table.add_row(component, _of(known), *figures)
     return table
@@ -78,17 +79,18 @@ def answer_table(posterior: Posterior, site: str, prob: float, spectra: int) -> 
     table = _table("spectrum", "component", *answers.columns, "true", title=with_unit(site, unit))
     for ((sample, component), figures), true in zip(answers.iterrows(), known, strict=True):
         cells = (f"{figure:.4f}" for figure in figures)
-        table.add_row(str(sample), component, *cells, "-" if np.isnan(true) else f"{true:.4f}")
+        last = component == answers.index[-1][1]
+        table.add_row(str(sample), component, *cells, "-" if np.isnan(true) else f"{true:.4f}", end_section=last)
     return table
 
 
 def calibration_line(coverage: pd.DataFrame, site: str, prob: float) -> str:
     """Say how many of the known values lie inside their intervals, and how many should."""
     row = coverage.xs(("all", prob), level=("component", "prob")).loc[site]
-    low, high = (min(max(prob + side * 2 * row["error"], 0), 1) for side in (-1, 1))
+    low, high = np.clip([prob - 2 * row["error"], prob + 2 * row["error"]], 0, 1)
     return (
-        f"Calibration: {row['covered']:.1%} of the true values of {site} lie inside their {prob:.0%} intervals "
-        f"({row['n']:,.0f} spectra; {low:.0%} to {high:.0%} is what honest intervals give)."
+        f"Calibration: {_percent(row['covered'])} of the true values of {site} lie inside their {_percent(prob)} "
+        f"intervals ({row['n']:,.0f} spectra; honest intervals give {_percent(low)} to {_percent(high)})."
     )
 
 
@@ -107,3 +109,7 @@ def _table(*headers: str, title: str | None = None) -> Table:
 
 def _of(flags: NDArray[np.bool_]) -> str:
     return f"{flags.sum():,} of {len(flags):,}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -42,6 +42,15 @@ def snv_derivative(x: Tensor) -> Tensor:
     return snv(first_derivative(x))
 
 
+def compressed(x: Tensor) -> Tensor:
+    """Inverse hyperbolic sine of the spectrum over a third of its mean size.
+
+    A logarithm for strong lines that stays linear, of either sign, in the noise; free of gain. What a specimen or a
+    plasma does to single strong lines counts less than under the views above.
+    """
+    return torch.asinh(x / (0.3 * x.abs().mean(-1, keepdim=True)).clamp_min(1e-12))
+
+
 def square_root(x: Tensor) -> Tensor:
     """Stabilise the variance of counts; for positive spectra."""
     return x.clamp_min(0).sqrt()
@@ -49,7 +58,7 @@ def square_root(x: Tensor) -> Tensor:
 
 def centred_log(x: Tensor) -> Tensor:
     """Logarithm less its mean: a gain becomes an offset and is removed; for positive spectra."""
-    log = x.clamp_min(1e-12).log()
+    log = x.maximum(1e-4 * x.abs().mean(-1, keepdim=True)).clamp_min(1e-12).log()
     return log - log.mean(-1, keepdim=True)
 
 
@@ -58,14 +67,14 @@ def root_of_shape(x: Tensor) -> Tensor:
     return square_root(x / x.mean(-1, keepdim=True).clamp_min(1e-12))
 
 
-ANY: dict[str, View] = {f.__name__: f for f in (raw, snv, first_derivative, snv_derivative, second_derivative)}
+ANY: dict[str, View] = {f.__name__: f for f in (raw, snv, compressed, first_derivative, snv_derivative, second_derivative)}
 POSITIVE: dict[str, View] = {f.__name__: f for f in (square_root, centred_log, root_of_shape)}
 VIEWS: dict[str, View] = ANY | POSITIVE
 
 
 def applicable(x: Tensor) -> tuple[str, ...]:
     """Names of the views that make sense for `x` : (sample, channel); the positive ones only where all of `x` is."""
-    names = tuple(ANY) if x.shape[-1] >= 15 else (raw.__name__, snv.__name__)
+    names = tuple(ANY) if x.shape[-1] >= 15 else (raw.__name__, snv.__name__, compressed.__name__)
     return names + (tuple(POSITIVE) if bool((x > 0).all()) else ())
 
 

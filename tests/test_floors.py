@@ -11,14 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "probspec"
 # A file may import from its own floor and from those before it in this list; a folder counts as one file.
 FLOORS = (
     {"errors"},
-    {"batch", "units", "tables", "spec", "options", "history", "seeding", "validation", "atomic"},
-    {"transforms", "supports", "nets", "views", "encoders", "decoders", "simulators"},
+    {"batch", "units", "tables", "spec", "options", "history", "seeding", "validation", "precision", "atomic"},
+    {"transforms", "supports", "nets", "views", "encoder", "kernels", "decoders", "simulators"},
     {"metrics", "psis", "intervals", "plots", "netcdf", "arviz_bridge"},
     {"distributions", "laws", "priors", "flows", "blame", "snapshot", "checkpoint", "steps", "train"},
-    {"sites", "guides", "evidence", "summaries"},
+    {"sites", "guides", "networks", "encoders", "evidence", "summaries"},
     {"hdf5", "intake", "axes", "partition", "parts", "rows", "storage", "batches", "data", "simulate"},
     {"models"},
-    {"draws", "gather", "replay", "reweight"},
+    {"draws", "gather", "report", "replay", "reweight"},
     {"fit"},
     {"posterior", "persist"},
     {"calibration", "checks", "blocks", "baselines", "estimators"},

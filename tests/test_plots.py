@@ -80,6 +80,15 @@ def test_band_reads_names_and_units_from_labelled_arrays_and_takes_chains(ax, rn
     assert legend(ax) == ["90 % predictive band", "predictive median"]
 
 
+def test_lines_are_the_spectra_in_a_colour_each(ax, rng):
+    spectra = rng.random((3, 81))
+    drawable(plots.spectra_lines(ax, WAVELENGTH, spectra, NAMES, axis_name="Wavelength", axis_unit="nm", **LABELS))
+    np.testing.assert_array_equal([line.get_ydata() for line in ax.lines], spectra)
+    assert [to_hex(line.get_color()) for line in ax.lines] == [color.lower() for color in PALETTE[:3]]
+    assert legend(ax) == list(NAMES)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Wavelength (nm)", "Abundance (mass fraction)")
+
+
 def test_intervals_stand_where_the_truth_is(ax, rng):
     mean, lower, upper, truth = compositions(rng)
     drawable(plots.intervals(ax, mean, lower, upper, truth, NAMES, prob=0.8, **LABELS))
@@ -180,6 +189,19 @@ def test_loss_history_names_terms_of_different_lengths(ax):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", "Loss (nats per spectrum)")
 
 
+def test_loss_history_puts_entries_at_their_epochs_and_shows_a_single_one(ax):
+    drawable(plots.loss_history(ax, {"elbo": [3.0, 2.0]}, at=[8, 16]))
+    plots.loss_history(ax, {"one": [1.0]}, at=[8])
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [8, 16])
+    assert ax.lines[1].get_marker() == "o"
+
+
+def test_long_names_go_before_names(ax):
+    axis = xr.DataArray(WAVELENGTH, dims="w", name="nir_w", attrs={"unit": "nm", "long_name": "wavelength"})
+    plots.spectra_band(ax, axis, np.ones((9, 81)), **LABELS)
+    assert ax.get_xlabel() == "Wavelength (nm)"
+
+
 def test_bars_stand_beside_the_truth_with_mean_kl_in_the_legend(ax):
     truth, ours, pls = np.array([0.6, 0.3, 0.1]), np.array([0.58, 0.32, 0.1]), np.array([0.5, 0.3, 0.2])
     plots.abundance_bars(
@@ -218,6 +240,7 @@ def test_what_cannot_be_labelled_or_drawn_is_refused_with_its_reason(ax, rng):
         "names": lambda: plots.intervals(ax, *four, NAMES[:2], **LABELS),
         "intervals: shapes": lambda: plots.intervals(ax, *four[:3], four[3][:5], NAMES, **LABELS),
         "the same channels": lambda: plots.spectra_band(ax, WAVELENGTH, np.ones((5, 7)), **LABELS),
+        "a name for each": lambda: plots.spectra_lines(ax, WAVELENGTH, np.ones((3, 81)), NAMES[:2], **LABELS),
         "draws: shape": lambda: plots.spectra_band(ax, WAVELENGTH, WAVELENGTH, **LABELS),
         "prob: 90": lambda: plots.spectra_band(ax, WAVELENGTH, np.ones((5, 81)), prob=90, **LABELS),
         "ternary: 4 components": lambda: plots.ternary(ax, np.full((5, 4), 0.25), names=NAMES, unit="fraction"),

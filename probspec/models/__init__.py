@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from probspec.errors import QueryError, explain, known
 from probspec.models.base import Model
+from probspec.models.uvae import UVAE
 
-ALL: tuple[type[Model], ...] = ()
+ALL: tuple[type[Model], ...] = (UVAE,)
 """Every model, known to saved fits and to the command line by its `name`."""
 
 

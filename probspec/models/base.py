@@ -30,11 +30,31 @@ Program = Callable[[Batch], None]
 
 @dataclass(frozen=True)
 class SiteInfo:
-    """How a latent site is shown to people: its own named dims, the labels along them, its unit."""
+    """How a latent site is shown to people.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        The site's own dims.
+    coords : mapping of dim -> labels, optional
+    unit : str
+    edges : tuple of float, unit of the site
+        Values that are possible but have no density of their own, such as the 0 of a component that is absent.
+    resolution : float, unit of the site
+        An interval that comes closer to an edge than this reaches it.
+    """
 
     dims: tuple[str, ...] = ()
     coords: Mapping[str, tuple[str, ...]] | None = None
     unit: str = ""
+    edges: tuple[float, ...] = ()
+    resolution: float = 0.0
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What an array of the site's values carries along."""
+        ends = {"edges": list(self.edges), "resolution": self.resolution} if self.edges else {}
+        return {"unit": self.unit} | ends
 
 
 class Model(nn.Module, ABC):

@@ -38,7 +38,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -55,14 +54,15 @@ from probspec.guides import ConditionalGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
 from probspec.nets import mlp
 from probspec.options import TrainOptions
-from probspec.priors import Priors
+from probspec.priors import Priors, flat
 from probspec.seeding import seeded
 from probspec.sites import Site
-from probspec.spec import DataSpec, Target
+from probspec.spec import DataSpec
 from probspec.summaries import Summaries
 
 
 EDGE = 1e-6
+RESOLUTION = 1e-3  # mass fraction below which a component cannot be told from an absent one
 DREAMS = 256  # compositions dreamt a step
 VIEWS = 8  # draws of q(y | x) for the mean in J_fd
 
@@ -134,9 +134,9 @@ class UVAE(Model):
         super().__init__(spec, priors or self.default_priors(spec, preset))
         self.chosen = {"preset": preset, "flow": flow}
         self.cross_fits = self.preset.summaries
-        self.target, self._asked = _asked(spec)
+        self.target, self._asked = spec.quantity()
         self.components, self.directions = len(self._asked.components), self.priors.law("nuisance").event_shape.numel()
-        self.channels = {name: _channels(name, m.channels) for name, m in spec.modalities.items()}
+        self.channels = spec.channels()
         y, z = (Site.of(name, self.priors.law(name)) for name in (self.target, "nuisance"))
         if self.preset.summaries:
             self._make_parts(MixingDecoder)
@@ -161,7 +161,7 @@ class UVAE(Model):
     @classmethod
     def default_priors(cls, spec: DataSpec, preset: str = "default") -> Priors:
         """Laws of the spec; where it has none, a flat one of the target and the preset's of the nuisance."""
-        name, target = _asked(spec)
+        name, target = spec.quantity()
         tables = {site: law for site, law in spec.priors.items() if site in (name, "nuisance")}
         given = Priors.from_config(tables, {name: len(target.components)})
         return Priors({name: flat(target), "nuisance": _nuisance(PRESETS[preset], len(spec.modalities)), **given})
@@ -311,7 +311,7 @@ class UVAE(Model):
     def prepare(self, spectra: Spectra, seed: int) -> dict[str, Tensor]:
         """Fit scalings, decoders and encoders as far as closed forms and cross-fitting go."""
         batch = spectra.to_batch()
-        groups = _groups(spectra, self.target)
+        groups = torch.from_numpy(spectra.alike(self.target))
         extras = self.summaries.fit(batch, self.target, groups, seed) if self.preset.summaries else {}
         for name, decoder in self.decoders.items():
             chosen = batch.labelled[self.target] & batch.present[name]
@@ -373,7 +373,8 @@ class UVAE(Model):
     def sites(self) -> dict[str, SiteInfo]:
         """Named dims, labels and units."""
         dim = self._asked.dim
-        asked = SiteInfo((dim,), {dim: self._asked.components}, self._asked.unit)
+        edges = (0.0, 1.0) if self._asked.support == "simplex" else ()
+        asked = SiteInfo((dim,), {dim: self._asked.components}, self._asked.unit, edges, RESOLUTION)
         return {self.target: asked, "nuisance": SiteInfo(("direction",), None, "")}
 
     def architecture(self) -> dict[str, Any]:
@@ -392,39 +393,8 @@ class UVAE(Model):
         return TrainOptions(epochs=epochs, batch_size=size, learning_rate=self.preset.learning_rate, schedule="cosine")
 
 
-def flat(target: Target) -> TorchDistribution:
-    """Law that says least of a target on its support."""
-    size = len(target.components)
-    if target.support == "simplex":
-        return dist.Dirichlet(torch.ones(size))
-    if target.support == "unit_interval":
-        return dist.Uniform(torch.zeros(size), 1.0).to_event(1)
-    if target.support == "positive":
-        return dist.HalfCauchy(torch.ones(size)).to_event(1)
-    return dist.StudentT(3.0, torch.zeros(size), 10.0).to_event(1)
-
-
 def _nuisance(preset: Preset, modalities: int) -> TorchDistribution:
     """Standard normal beside summaries, as the mixing story has it; the published uniform law beside networks."""
     if preset.summaries:
         return dist.Normal(torch.zeros(preset.directions * modalities), 1.0).to_event(1)
     return dist.Uniform(torch.full((preset.directions,), -1.5), 1.5).to_event(1)
-
-
-def _asked(spec: DataSpec) -> tuple[str, Target]:
-    for name, target in spec.targets.items():
-        if target.support != "category":
-            return name, target
-    raise SpecError(explain(f"{spec.name}: targets", "no composition or quantity to infer", fix="add a [targets.abundance]"))
-
-
-def _channels(name: str, count: int | None) -> int:
-    if count is None:
-        raise SpecError(explain(f"modalities.{name}.channels", "not given", fix="say the number of channels in the spec"))
-    return count
-
-
-def _groups(spectra: Spectra, target: str) -> Tensor:
-    """Code of the rows held out together: the spectra's groups, else equal compositions."""
-    groups = spectra.targets[target].round(6) if spectra.groups is None else spectra.groups
-    return torch.from_numpy(np.unique(groups, axis=0, return_inverse=True)[1].reshape(-1))

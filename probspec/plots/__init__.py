@@ -10,7 +10,7 @@ from probspec.plots.compositions import abundance_bars, intervals
 from probspec.plots.diagnostics import calibration, loss_history
 from probspec.plots.figures import new_figure, save
 from probspec.plots.simplex import ternary
-from probspec.plots.spectra import spectra_band
+from probspec.plots.spectra import spectra_band, spectra_lines
 
 __all__ = [
     "abundance_bars",
@@ -20,5 +20,6 @@ __all__ = [
     "new_figure",
     "save",
     "spectra_band",
+    "spectra_lines",
     "ternary",
 ]

@@ -52,7 +52,12 @@ def calibration(
 
 
 def loss_history(
-    ax: Axes, terms: Mapping[str, ArrayLike], *, step: str = "Epoch", unit: str = "nats per spectrum"
+    ax: Axes,
+    terms: Mapping[str, ArrayLike],
+    *,
+    at: ArrayLike | None = None,
+    step: str = "Epoch",
+    unit: str = "nats per spectrum",
 ) -> Axes:
     """Loss terms over training.
 
@@ -61,6 +66,8 @@ def loss_history(
     ax : Axes
     terms : mapping of name -> (step,)
         Loss terms; validation losses too.
+    at : (step,), optional
+        Where each entry stands, such as `probspec.history.History.epoch`; 1, 2, ... where left out.
     step : str
         What one entry stands for.
     unit : str
@@ -72,9 +79,10 @@ def loss_history(
     """
     dashes = ("-", "--", "-.", ":")
     for k, (style, values) in enumerate(zip(styles(tuple(terms)), terms.values(), strict=True)):
-        steps = np.arange(1, len(np.asarray(values)) + 1)
-        line = dashes[k % len(dashes)]
-        ax.plot(steps, np.asarray(values, float), line, color=style.color, linewidth=1.4, label=style.name)
+        values = np.asarray(values, float)
+        steps = np.arange(1, len(values) + 1) if at is None else np.asarray(at)
+        line = dashes[k % len(dashes)] if len(values) > 1 else "o"  # a line of one point cannot be seen
+        ax.plot(steps, values, line, color=style.color, linewidth=1.4, label=style.name)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel=step, ylabel=f"Loss ({typeset(unit)})")
     return finish(ax)

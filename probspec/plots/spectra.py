@@ -1,13 +1,61 @@
-"""Spectra and their predictive bands."""
+"""Spectra, and their predictive bands."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from probspec.errors import QueryError, explain
-from probspec.plots.style import PALETTE, TRUTH, finish, heading, percent, quantity_of, rows, unit_of
+from probspec.plots.style import PALETTE, TRUTH, finish, heading, percent, quantity_of, rows, styles, unit_of
+
+
+def spectra_lines(
+    ax: Axes,
+    axis: ArrayLike,
+    spectra: ArrayLike,
+    names: Sequence[str],
+    *,
+    axis_name: str = "",
+    axis_unit: str = "",
+    quantity: str = "",
+    unit: str = "",
+) -> Axes:
+    """Several spectra on one axis, a colour for each.
+
+    Parameters
+    ----------
+    ax : Axes
+    axis : (channel,)
+        A DataArray brings its name and unit.
+    spectra : (spectrum, channel)
+        A DataArray brings its name and unit; NaN channels are left blank.
+    names : sequence of str
+        One for each spectrum.
+    axis_name, axis_unit, quantity, unit : str
+        Labels where the arrays carry none.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    QueryError
+        If lengths differ, or an axis has neither name nor unit.
+    """
+    x, table = np.asarray(axis, float), np.asarray(spectra, float)
+    if table.shape != (len(names), *x.shape):
+        problem = f"axis {x.shape}, spectra {table.shape}, {len(names)} names"
+        raise QueryError(explain("spectra_lines", problem, expected="(spectrum, channel) and a name for each spectrum"))
+    for style, values in zip(styles(names), table, strict=True):
+        ax.plot(x, values, color=style.color, linewidth=0.9, label=style.name)
+    ax.set_xlim(x.min(), x.max())
+    ax.set_xlabel(heading(quantity_of(axis, axis_name), unit_of(axis, axis_unit)))
+    ax.set_ylabel(heading(quantity_of(spectra, quantity), unit_of(spectra, unit)))
+    return finish(ax)
 
 
 def spectra_band(

@@ -63,8 +63,8 @@ def names_of(array: ArrayLike, names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def quantity_of(array: ArrayLike, given: str) -> str:
-    """Take the quantity given, or the name of a labelled array."""
-    name = given or (array.name if isinstance(array, xr.DataArray) else "")
+    """Take the quantity given, or the long name or the name of a labelled array."""
+    name = given or (array.attrs.get("long_name", array.name) if isinstance(array, xr.DataArray) else "")
     if not name:
         raise QueryError(explain("axis label", "no quantity", fix="say what is drawn, such as quantity='absorbance'"))
     return str(name)
