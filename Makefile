@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # One thread is far faster than two for the small steps of a fit, and leaves the other core free.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test benchmarks clean
+.PHONY: demo test clean
 
 demo: $(VENV)/has-demo
 	$(BIN)/probspec demo --out demo --force
@@ -17,9 +17,6 @@ test: $(VENV)/has-test
 	$(BIN)/ruff check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest
-
-benchmarks: $(VENV)/has-test
-	$(BIN)/python -m pytest tests/benchmarks
 
 clean:
 	rm -rf $(VENV) demo dist

@@ -141,7 +141,8 @@ class Summaries(nn.Module):
     def dream(self, batch: Batch, y: Tensor) -> Batch:
         """Replace the summaries by draws for other compositions, and leave out some modalities."""
         kept = torch.rand(len(batch), len(self.modalities)) < KEPT
-        measured = batch.extras["measured"] & (kept | ~kept.any(-1, keepdim=True)).repeat_interleave(self.components, -1)
+        measured = batch.extras["measured"] & kept.repeat_interleave(self.components, -1)
+        measured = torch.where(measured.any(-1, keepdim=True), measured, batch.extras["measured"])
         dreamt = replace(batch, extras=batch.extras | {"measured": measured})
         return replace(dreamt, extras=dreamt.extras | {"summary": self.law(dreamt, y).sample()})
 

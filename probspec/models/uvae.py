@@ -95,7 +95,7 @@ class Preset:
 
 
 PRESETS = {
-    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=1000, learning_rate=2e-3),
+    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=600, learning_rate=3e-3),
     "paper": Preset(False, 8, 1.0, 1.0, 1.0, 1.0, steps=3000, learning_rate=1e-3),
 }
 
@@ -390,7 +390,10 @@ class UVAE(Model):
         """As many epochs as the preset's number of steps takes."""
         size = min(128, count)
         epochs = math.ceil(self.preset.steps / math.ceil(count / size))
-        return TrainOptions(epochs=epochs, batch_size=size, learning_rate=self.preset.learning_rate, schedule="cosine")
+        # The two guides' gradients differ by orders of magnitude, and one norm for both would silence the smaller.
+        clip = None if self.preset.summaries else 10.0
+        rate = self.preset.learning_rate
+        return TrainOptions(epochs=epochs, batch_size=size, learning_rate=rate, schedule="cosine", clip_norm=clip)
 
 
 def _nuisance(preset: Preset, modalities: int) -> TorchDistribution:

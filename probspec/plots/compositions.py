@@ -140,9 +140,8 @@ def abundance_bars(
     for k, method in enumerate(predictions):
         if method in bounds:
             _whiskers(ax, place + (k + 1) * width, *bounds[method], label=f"{percent(prob)} interval")
-    ax.set_xticks(
-        place + width * len(predictions) / 2, components, rotation=0 if sum(map(len, components)) < 50 else 45
-    )
+    tilted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, components)) >= 50 else {}
+    ax.set_xticks(place + width * len(predictions) / 2, components, **tilted)
     ax.set_ylabel(heading(quantity_of(truth, quantity), unit_of(truth, unit)))
     return finish(ax, place="above")
 
