@@ -63,7 +63,7 @@ class MixingDecoder(Decoder):
         scaled, centred = self.scaling(x).double(), y.double() - self.mean
         left_out = torch.cat([self._left_out(scaled, centred, fold) for fold in _folds(groups)])
         endmembers, directions = _factors(scaled, centred, len(self.directions))
-        floor = max(1e-3 * left_out.square().mean().item(), 1e-12)
+        floor = max(1e-3 * left_out.square().mean().item(), 1e-6)  # directions may explain all of a few channels
         self.endmembers, self.directions = endmembers.to(self.noise), directions.to(self.noise)
         self.noise = (left_out.square().mean(0) + floor).sqrt().to(self.noise)
 

@@ -14,6 +14,7 @@ import pyro.distributions as dist
 import torch
 from numpy.typing import ArrayLike, NDArray
 from pyro.distributions import TorchDistribution
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
@@ -102,9 +103,10 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
         DataError
             Naming the argument and the index of what is wrong.
         """
+        named = getattr(Y, "columns", None)
         blocks, Y = _blocks(X), _table(Y)
         rows = Y[:, None] if Y.ndim == 1 else Y
-        names = [f"component_{k}" for k in range(rows.shape[1])]
+        names = [f"component_{k}" for k in range(rows.shape[1])] if named is None else [str(name) for name in named]
         channels = {name: block.shape[1] for name, block in blocks.items()}
         spec = anonymous_spec(channels, names, self._support_of(rows))
         (target,) = spec.targets
@@ -145,7 +147,9 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "fit_")
         spec = self.fit_.model.spec
         axes = {name: np.arange(m.channels, dtype=float) for name, m in spec.modalities.items()}
-        spectra = Spectra.from_arrays(_blocks(X), spec, axes=axes)
+        blocks = _blocks(X)
+        _check_features(blocks, {name: m.channels for name, m in spec.modalities.items()})
+        spectra = Spectra.from_arrays(blocks, spec, axes=axes)
         return posterior(self.fit_, spectra, draws=self.draws, seed=self.random_state)
 
     def sample_spectra(self, Y: ArrayLike, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -169,7 +173,7 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = False  # rows of NaN are taken, single NaN are not
         return tags
 
     @property
@@ -227,7 +231,7 @@ def _float32(values: NDArray[np.float64]) -> torch.Tensor:
 
 def _blocks(X: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
     """Spectra by modality; a bare array is the one modality ``x``."""
-    given = X if isinstance(X, Mapping) else {"x": X}
+    given = X if isinstance(X, Mapping) and not issparse(X) else {"x": X}  # one kind of sparse matrix is a dict
     if not given:
         raise DataError(explain("X", "no modality", expected="an array, or a dict of modality -> array"))
     return {name: _checked(block, "X" if given is not X else f"X[{name!r}]") for name, block in given.items()}
@@ -237,5 +241,20 @@ def _checked(block: ArrayLike, name: str) -> NDArray[np.float64]:
     return check_array(block, dtype=np.float64, ensure_all_finite="allow-nan", input_name=name)
 
 
+def _check_features(blocks: Mapping[str, NDArray[np.float64]], channels: Mapping[str, int | None]) -> None:
+    for name, block in blocks.items():
+        if name in channels and block.shape[1] != channels[name]:
+            # In the words of scikit-learn, which its own checks look for.
+            problem = f"X has {block.shape[1]} features, but CompositionRegressor is expecting {channels[name]} features"
+            raise DataError(explain(f"X[{name!r}]", f"{problem} as input"))
+
+
 def _table(Y: ArrayLike) -> NDArray[np.float64]:
-    return check_array(Y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
+    if Y is None:
+        raise DataError(explain("Y", "requires y to be passed, but the target y is None"))
+    kept = check_array(
+        Y, dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y", ensure_min_samples=2
+    )
+    if not np.isfinite(kept.reshape(len(kept), -1)).all(1).any():
+        raise DataError(explain("Y", "no labelled row; Input Y contains NaN in each", fix="label some spectra"))
+    return kept

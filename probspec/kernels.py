@@ -168,7 +168,7 @@ class KernelEncoder(Encoder):
 
     name: ClassVar[str] = "kernel"
     ROWS: ClassVar[range] = range(3, 1501)
-    EXPERTS: ClassVar[int] = 20
+    EXPERTS: ClassVar[int] = 30
 
     def __init__(self):
         super().__init__()

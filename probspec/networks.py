@@ -69,7 +69,7 @@ class NetworkEncoder(Encoder):
     FOLDS: ClassVar[int] = 5
     SCORES: ClassVar[int] = 48
     HIDDEN: ClassVar[int] = 128
-    STEPS: ClassVar[int] = 600
+    STEPS: ClassVar[int] = 400
 
     def __init__(self):
         super().__init__()

@@ -13,12 +13,13 @@ from probspec.fit import Fit, fit
 from probspec.kernels import KernelEncoder, KernelExpert
 from probspec.models.uvae import UVAE
 from probspec.options import TrainOptions
+from probspec.posterior import Posterior
 from probspec.priors import Law
 from probspec.spec import DataSpec, anonymous_spec
 
 COMPONENTS = ("quartz", "calcite", "gypsum")
-CHANNELS = {"raman": 30, "libs": 24}
-NOISE = {"raman": 0.02, "libs": 0.04}
+CHANNELS = {"raman": 60, "libs": 50}
+NOISE = {"raman": 0.03, "libs": 0.06}
 
 
 def spec(components: tuple[str, ...] = COMPONENTS) -> DataSpec:
@@ -59,8 +60,8 @@ def parted(spectra: Spectra, missing: int = 5) -> Spectra:
     return Spectra.from_arrays(x, spectra.spec, targets=spectra.targets["abundance"])
 
 
-def mean_abundance(posterior) -> torch.Tensor:
-    return torch.from_numpy(posterior.mean("abundance").values)
+def mean_abundance(posterior: Posterior) -> np.ndarray:
+    return posterior.mean("abundance").values
 
 
 @contextmanager

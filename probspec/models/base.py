@@ -109,6 +109,9 @@ class Model(nn.Module, ABC):
     def sites(self) -> dict[str, SiteInfo]:
         """Named dims, labels and units of the latent sites."""
 
+    def __repr__(self) -> str:
+        return f"{self.name}({self.spec.name!r}, {self.priors!r})"
+
     @property
     def config(self) -> dict[str, Any]:
         """Constructor arguments besides `spec` and `priors`, as plain JSON values."""

@@ -95,7 +95,7 @@ class Preset:
 
 
 PRESETS = {
-    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=600, learning_rate=3e-3),
+    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=400, learning_rate=5e-3),
     "paper": Preset(False, 8, 1.0, 1.0, 1.0, 1.0, steps=3000, learning_rate=1e-3),
 }
 

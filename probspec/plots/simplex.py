@@ -69,7 +69,7 @@ def ternary(
     if truth is not None:
         x, y = frame.place(np.asarray(truth, float))
         ax.plot(x, y, "P", color="black", markeredgecolor="white", markersize=9, label="true", zorder=4)
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.05, 1.0))
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))  # below the edge that has room
     return ax
 
 
