@@ -217,7 +217,8 @@ class Spectra:
         """
         keys = self.targets[self._known(target, self.targets, "target")] if self.groups is None else self.groups
         keys = keys.round(6) if keys.dtype.kind == "f" else keys
-        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+        _, first, codes = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        return first.argsort().argsort()[codes.reshape(-1)]  # as they are met, whatever the order of components
 
     def folds(self, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Row numbers (train, test) of `k` folds, whole groups at a time where there are groups.

@@ -47,10 +47,17 @@ class MixingDecoder(Decoder):
     x = y E + z W + noise; E by ridge regression, W the leading principal components of what E leaves, the noise by
     channel from held-out compositions. Gradient steps are not taken: on 50 spectra they fit the noise, after which
     every new spectrum looks strange.
+
+    Parameters
+    ----------
+    channels, components, directions : int
+    own : slice
+        Directions of z that belong to this modality; principal components of two modalities have no common scores.
     """
 
-    def __init__(self, channels: int, components: int, directions: int):
+    def __init__(self, channels: int, components: int, directions: int, own: slice = slice(None)):
         super().__init__(channels)
+        self.own = own
         self.register_buffer("endmembers", torch.zeros(components, channels))
         self.register_buffer("directions", torch.zeros(directions, channels))
         self.register_buffer("noise", torch.ones(channels))
@@ -62,14 +69,15 @@ class MixingDecoder(Decoder):
         self.mean = y.mean(0).to(self.mean)
         scaled, centred = self.scaling(x).double(), y.double() - self.mean
         left_out = torch.cat([self._left_out(scaled, centred, fold) for fold in _folds(groups)])
-        endmembers, directions = _factors(scaled, centred, len(self.directions))
+        endmembers, directions = _factors(scaled, centred, len(self.directions[self.own]))
         floor = max(1e-3 * left_out.square().mean().item(), 1e-6)  # directions may explain all of a few channels
-        self.endmembers, self.directions = endmembers.to(self.noise), directions.to(self.noise)
+        self.endmembers, self.directions = endmembers.to(self.noise), torch.zeros_like(self.directions)
+        self.directions[self.own] = directions.to(self.noise)
         self.noise = (left_out.square().mean(0) + floor).sqrt().to(self.noise)
 
     def _left_out(self, x: Tensor, y: Tensor, test: Tensor) -> Tensor:
         """What end-members and directions of the other rows leave of the rows in `test`."""
-        endmembers, directions = _factors(x[~test], y[~test], len(self.directions))
+        endmembers, directions = _factors(x[~test], y[~test], len(self.directions[self.own]))
         rest = x[test] - y[test] @ endmembers
         basis = torch.linalg.qr(directions.T + 1e-12).Q
         return rest - rest @ basis @ basis.T

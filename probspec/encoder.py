@@ -35,6 +35,37 @@ class Summary:
         return torch.distributions.Normal(self.mean, self.variance.sqrt()).log_prob(y).sum(-1).mean().item()
 
 
+class Calibration(nn.Module):
+    """What held-out rows say of an encoder: how far it shrinks towards the mean, and how much wider it errs than it says.
+
+    A regression answers with the mean of what is left possible: the summary of a composition y lies about
+    centre + slope (y - centre), the slope below 1 where spectra say little. Undone, the summary is unbiased at every y,
+    and what was believed beforehand is the business of the prior alone.
+    """
+
+    STEEPEST: ClassVar[float] = 0.2  # least slope that is undone; an encoder below it knows next to nothing
+
+    def __init__(self, components: int):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(components, dtype=torch.float64))
+        self.register_buffer("slope", torch.ones((), dtype=torch.float64))
+        self.register_buffer("inflation", torch.ones((), dtype=torch.float64))
+
+    def fit(self, held_out: Summary, y: Tensor) -> None:
+        """Learn from summaries of held-out rows and their true `y` : (sample, component)."""
+        self.centre = y.double().mean(0)
+        apart, said = y.double() - self.centre, held_out.mean - held_out.mean.mean(0)
+        self.slope = ((said * apart).sum() / apart.square().sum().clamp_min(1e-300)).clamp(self.STEEPEST, 1.0)
+        undone = self(held_out)
+        errors = (undone.mean - y) / undone.variance.sqrt()
+        self.inflation = (errors.abs().quantile(0.9) / 1.645).clamp_min(1e-3)
+
+    def forward(self, summary: Summary) -> Summary:
+        """Undo the shrinkage, and widen."""
+        mean = self.centre + (summary.mean - self.centre) / self.slope
+        return Summary(mean, summary.variance * (self.inflation / self.slope).square())
+
+
 class Encoder(nn.Module, ABC):
     """From spectra of one modality to a `Summary` of each."""
 

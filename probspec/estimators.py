@@ -1,4 +1,4 @@
-"""scikit-learn faces: the models as estimators, for pipelines, cross-validation and people who know `fit` and `predict`.
+"""scikit-learn faces: the models as estimators, for pipelines, cross-validation and who knows `fit` and `predict`.
 
 The constructor stores, `fit` checks, results end in an underscore. What a face adds is only the translation between
 arrays and `Spectra`; the model, its training and its posterior are those that everybody else uses.
@@ -7,13 +7,14 @@ arrays and `Spectra`; the model, its training and its posterior are those that e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyro.distributions as dist
 import torch
 from numpy.typing import ArrayLike, NDArray
 from pyro.distributions import TorchDistribution
+from scipy.optimize import minimize
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
@@ -40,9 +41,8 @@ class CompositionRegressor(RegressorMixin, BaseEstimator):
     support : {"auto", "simplex", "positive", "real"}
         Where the rows of Y lie; "auto" reads it off them: the simplex where they sum to 1, else positive or real.
     prior : distribution, optional
-        Law of a row of Y. Where left out it is made from the labels: on the simplex a symmetric Dirichlet whose one
-        concentration is their most likely, so that sets with absent components expect absent components; elsewhere
-        a wide Student t.
+        Law of a row of Y. Where left out it is made from the labels: on the simplex the Dirichlet that makes them most
+        likely, so that sets with absent components expect absent components; elsewhere a wide law about them.
     preset : {"default", "paper"}
         Form of the `UVAE`.
     draws : int
@@ -210,19 +210,26 @@ def learnt_prior(Y: NDArray[np.float64], support: str) -> TorchDistribution:
     support : {"simplex", "positive", "real"}
     """
     if support == "simplex":
-        return dist.Dirichlet(torch.full((Y.shape[1],), _concentration(Y)))
+        return dist.Dirichlet(_concentrations(Y))
     centre, spread = _float32(Y.mean(0)), _float32(Y.std(0) + 1e-6 * (1 + abs(Y).max(0)))
     if support == "positive":
         return dist.HalfNormal(3 * (centre + spread)).to_event(1)
     return dist.StudentT(3.0, centre, 3 * spread).to_event(1)
 
 
-def _concentration(Y: NDArray[np.float64]) -> float:
-    """Most likely concentration of a symmetric Dirichlet, between 0.1 and 10 (moved off the faces as the model does)."""
-    y = torch.from_numpy((Y + EDGE) / (1 + EDGE * Y.shape[1]))
-    trials = torch.logspace(-1, 1, 81, dtype=torch.float64)
-    laws = dist.Dirichlet(trials[:, None, None].expand(-1, 1, Y.shape[1]))
-    return trials[laws.log_prob(y).mean(-1).argmax()].item()
+def _concentrations(Y: NDArray[np.float64]) -> torch.Tensor:
+    """Most likely concentrations of a Dirichlet, between 0.1 and 10, given rows that were moved off the faces."""
+    log_y = torch.from_numpy(np.log((Y + EDGE) / (1 + EDGE * Y.shape[1]))).mean(0)
+
+    def loss(log_concentration: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        at = torch.tensor(log_concentration, requires_grad=True)
+        a = at.exp()
+        value = a.lgamma().sum() - a.sum().lgamma() - ((a - 1) * log_y).sum()
+        (gradient,) = torch.autograd.grad(value, at)
+        return value.item(), gradient.numpy()
+
+    found = minimize(loss, np.zeros(Y.shape[1]), jac=True, bounds=[(np.log(0.1), np.log(10.0))] * Y.shape[1])
+    return _float32(np.exp(found.x))
 
 
 def _float32(values: NDArray[np.float64]) -> torch.Tensor:
@@ -245,8 +252,8 @@ def _check_features(blocks: Mapping[str, NDArray[np.float64]], channels: Mapping
     for name, block in blocks.items():
         if name in channels and block.shape[1] != channels[name]:
             # In the words of scikit-learn, which its own checks look for.
-            problem = f"X has {block.shape[1]} features, but CompositionRegressor is expecting {channels[name]} features"
-            raise DataError(explain(f"X[{name!r}]", f"{problem} as input"))
+            problem = f"X has {block.shape[1]} features, but CompositionRegressor is expecting {channels[name]}"
+            raise DataError(explain(f"X[{name!r}]", f"{problem} features as input"))
 
 
 def _table(Y: ArrayLike) -> NDArray[np.float64]:

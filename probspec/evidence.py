@@ -7,7 +7,6 @@ does not count at all. Seen through the local coordinates of a support, the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,11 +56,10 @@ class Evidence(nn.Module):
     def __init__(self, modalities: int, components: int):
         super().__init__()
         self.modalities, self.components = modalities, components
-        self.register_buffer("inflation", torch.ones(modalities * components))
         self.register_buffer("width", torch.ones(components))
         self.register_buffer("correlation", torch.eye(modalities * components))
 
-    def fit(self, errors: Tensor, deviation: Tensor, inflation: Sequence[float], groups: int) -> None:
+    def fit(self, errors: Tensor, deviation: Tensor, groups: int) -> None:
         """Learn widths and correlations from standardised out-of-fold errors.
 
         Parameters
@@ -70,8 +68,6 @@ class Evidence(nn.Module):
             Residual over standard deviation; NaN where a modality is missing.
         deviation : (sample, modality * component) Tensor
             That standard deviation.
-        inflation : sequence of float
-            For each modality, how much wider its errors are on new rows than the standard deviation says.
         groups : int
             Number of independent compositions among the rows, which sets how far correlations are shrunk.
         """
@@ -81,13 +77,12 @@ class Evidence(nn.Module):
         pairs = (seen.double().T @ seen.double()).clamp_min(1)
         second = filled.T @ filled / pairs
         width = second.diagonal().sqrt()
-        self.inflation = torch.tensor(inflation).repeat_interleave(self.components).to(self.inflation)
         shrunk = _shrink(second / (width[:, None] * width).clamp_min(1e-12), len(width) / (len(width) + groups))
         self.correlation = shrunk.to(self.correlation)
 
     def errors(self, deviation: Tensor, present: Tensor) -> Tensor:
         """Cholesky factor of the errors' covariance, (..., sample, m * k, m * k); unit where nothing was measured."""
-        scale = torch.where(present, deviation * self.inflation, torch.ones_like(deviation))
+        scale = torch.where(present, deviation, torch.ones_like(deviation))
         both = present[..., :, None] & present[..., None, :]
         identity = torch.eye(deviation.shape[-1], dtype=deviation.dtype, device=deviation.device)
         return scale[..., None] * torch.linalg.cholesky(torch.where(both, self.correlation, identity))

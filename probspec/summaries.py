@@ -12,26 +12,14 @@ from torch import Tensor, nn
 from torch.distributions.constraints import Constraint
 
 from probspec.batch import Batch
-from probspec.encoder import Summary
-from probspec.encoders import fit_encoder, new_encoder, refitted_errors
+from probspec.encoder import Calibration, Summary
+from probspec.encoders import fit_encoder, new_encoder, refitted
 from probspec.errors import DataError, explain
 from probspec.evidence import Evidence, Start
 
 KEPT = 0.7  # share of modalities that stay in a dream
 SMALL = 500  # labelled spectra, below which encoders are refitted to learn how wrong they are
 FEWEST = 5  # labelled spectra of a modality, below which nothing can be held out
-
-
-def _inflation(out_of_fold: Summary, x: Tensor, y: Tensor, groups: Tensor, seed: int) -> float:
-    """How much wider than it says an encoder errs, so that nine tenths of its errors are where they should be.
-
-    Large sets choose among so few candidates per row that the left-out rows are as good as new.
-    """
-    if len(x) < SMALL:
-        errors = refitted_errors(x, y, groups, seed)
-    else:
-        errors = (out_of_fold.mean - y) / out_of_fold.variance.sqrt()
-    return (errors.abs().quantile(0.9) / 1.645).item()
 
 
 class Summaries(nn.Module):
@@ -52,6 +40,7 @@ class Summaries(nn.Module):
         super().__init__()
         self.modalities, self.components = tuple(modalities), components
         self.encoders = nn.ModuleDict()
+        self.calibrations = nn.ModuleDict({name: Calibration(components) for name in self.modalities})
         self.evidence = Evidence(len(self.modalities), components)
 
     def fit(self, batch: Batch, target: str, groups: Tensor, seed: int) -> dict[str, Tensor]:
@@ -77,7 +66,7 @@ class Summaries(nn.Module):
             If a modality has fewer than five labelled spectra.
         """
         y, labelled = batch.y[target], batch.labelled[target]
-        out_of_fold, inflation = {}, []
+        summaries = self._summarise(batch)
         for name in self.modalities:
             chosen = labelled & batch.present[name]
             if chosen.sum() < FEWEST:
@@ -85,31 +74,32 @@ class Summaries(nn.Module):
                 fix = "label more spectra, or leave the modality out"
                 raise DataError(explain(f"spectra/{name}", problem, expected=f"at least {FEWEST}", fix=fix))
             rows = batch.x[name][chosen], y[chosen], groups[chosen], seed
-            self.encoders[name], summary = fit_encoder(*rows)
-            out_of_fold[name] = chosen, summary
-            inflation.append(_inflation(summary, *rows))
-        extras = self._join(self._summarise(batch) | {k: self._replaced(batch, k, *v) for k, v in out_of_fold.items()}, batch)
+            self.encoders[name], out_of_fold = fit_encoder(*rows)
+            self.calibrations[name].fit(refitted(*rows) if len(y[chosen]) < SMALL else out_of_fold, y[chosen])
+            summaries[name] = self._summary(batch, name, chosen, out_of_fold)
+        extras = self._join(summaries, batch)
         errors = (extras["summary"] - y.tile(len(self.modalities))) / extras["deviation"]
         known = extras["measured"] & labelled[:, None]
         deviation = torch.where(known, extras["deviation"], torch.nan)
-        self.evidence.fit(torch.where(known, errors, torch.nan), deviation, inflation, len(groups[labelled].unique()))
+        self.evidence.fit(torch.where(known, errors, torch.nan), deviation, len(groups[labelled].unique()))
         return extras
 
-    def _replaced(self, batch: Batch, name: str, chosen: Tensor, out_of_fold: Summary) -> Summary:
-        """Summaries of all rows of a modality, those of the training rows out of fold."""
+    def _summary(self, batch: Batch, name: str, chosen: Tensor, out_of_fold: Summary) -> Summary:
+        """Calibrated summaries of all rows of a modality, those `chosen` out of fold; of width 1 where there is none."""
         mean = torch.zeros(len(batch), self.components, dtype=torch.float64, device=batch.index.device)
         variance = torch.ones_like(mean)
-        mean[chosen], variance[chosen] = out_of_fold.mean.double(), out_of_fold.variance.double()
         others = batch.present[name] & ~chosen
-        if others.any():
-            said = self.encoders[name](batch.x[name][others])
-            mean[others], variance[others] = said.mean.double(), said.variance.double()
+        parts = [(chosen, out_of_fold)] if chosen.any() else []
+        parts += [(others, self.encoders[name](batch.x[name][others]))] if others.any() else []
+        for where, said in parts:
+            calibrated = self.calibrations[name](said)
+            mean[where], variance[where] = calibrated.mean.double(), calibrated.variance.double()
         return Summary(mean, variance)
 
     def _summarise(self, batch: Batch) -> dict[str, Summary]:
-        none = torch.zeros(len(batch), dtype=torch.bool, device=batch.index.device)
-        empty = torch.zeros(0, self.components)
-        return {name: self._replaced(batch, name, none, Summary(empty, empty)) for name in self.encoders}
+        nobody = torch.zeros(len(batch), dtype=torch.bool, device=batch.index.device)
+        nothing = Summary(torch.zeros(0), torch.zeros(0))
+        return {name: self._summary(batch, name, nobody, nothing) for name in self.encoders}
 
     def encode(self, batch: Batch) -> dict[str, Tensor]:
         """Extras of new rows, on the CPU like the spectra that they belong to."""

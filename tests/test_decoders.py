@@ -104,7 +104,8 @@ class TestMixing:
     def test_fewer_rows_than_directions(self):
         x, y = mixtures(5, 0.05)
         decoder = fitted(x, y, directions=9)
-        assert decoder.directions.shape == (9, CHANNELS) and decoder.noise.isfinite().all() and (decoder.noise > 0).all()
+        assert decoder.directions.shape == (9, CHANNELS)
+        assert decoder.noise.isfinite().all() and (decoder.noise > 0).all()
         assert torch.equal(decoder.directions[5:], torch.zeros(4, CHANNELS))
 
     def test_one_composition_alone(self):

@@ -8,8 +8,9 @@ import torch
 from fused import CHANNELS, few_candidates, fused, parted
 from torch.distributions import constraints
 
-from probspec import kernels, summaries
+from probspec import kernels
 from probspec.batch import Batch
+from probspec.encoder import Calibration
 from probspec.errors import DataError
 from probspec.kernels import KernelExpert
 from probspec.summaries import KEPT, Summaries
@@ -29,7 +30,8 @@ def fitted(batch: Batch, groups: torch.Tensor | None = None) -> tuple[Summaries,
 def test_side_by_side_and_masked():
     batch = parted(fused(40)).to_batch()
     made, extras = fitted(batch)
-    assert {name: value.shape for name, value in extras.items()} == dict.fromkeys(("summary", "deviation", "measured"), (40, 6))
+    assert set(extras) == {"summary", "deviation", "measured"}
+    assert all(value.shape == (40, 6) for value in extras.values())
     assert torch.equal(extras["measured"][:, 0], batch.present["raman"])
     assert torch.equal(extras["measured"][:, 5], batch.present["libs"])
     assert all(value.isfinite().all() for value in extras.values()) and (extras["deviation"] > 0).all()
@@ -49,8 +51,7 @@ def test_standardised_errors_of_new_rows_are_of_order_one():
     made, _ = fitted(fused(60).to_batch())
     new = fused(300, seed=1).to_batch()
     extras = made.encode(new)
-    scale = extras["deviation"] * made.evidence.inflation
-    square = ((extras["summary"] - new.y["abundance"].tile(2)) / scale).square().mean(0)
+    square = ((extras["summary"] - new.y["abundance"].tile(2)) / extras["deviation"]).square().mean(0)
     assert ((square > 0.4) & (square < 1.8)).all(), square
 
 
@@ -65,11 +66,11 @@ def test_unlabelled_rows_are_summarised_and_teach_nothing():
 
 
 def test_labels_of_a_composition_do_not_reach_its_own_rows(monkeypatch):
-    """For a fixed kernel and strength; both are chosen by all rows."""
+    """For a fixed kernel and strength; these and the calibration are chosen by all rows."""
     monkeypatch.setattr(KernelExpert, "STRENGTHS", torch.tensor([1e-3], dtype=torch.float64))
     monkeypatch.setattr(kernels, "kernels", lambda views, most: tuple(kernels.Kernel(view) for view in views))
     monkeypatch.setattr(kernels, "applicable", lambda x: ("raw",))
-    monkeypatch.setattr(summaries, "SMALL", 0)
+    monkeypatch.setattr(Calibration, "fit", lambda *arguments: None)
     batch, groups = fused(40).to_batch(), torch.arange(20).repeat_interleave(2)
     own = groups == 7
     _, before = fitted(batch, groups)
@@ -84,7 +85,7 @@ def test_labels_of_a_composition_do_not_reach_its_own_rows(monkeypatch):
 def test_too_few_labels_name_the_modality(labelled):
     batch = fused(20).to_batch()
     batch.labelled["abundance"][labelled:] = False
-    with pytest.raises(DataError, match=rf"spectra/raman: {labelled} labelled spectra; expected at least 5\. To mend it:"):
+    with pytest.raises(DataError, match=rf"spectra/raman: {labelled} labelled spectra; expected at least 5\. To mend"):
         fitted(batch)
 
 
@@ -92,6 +93,14 @@ def test_a_modality_that_was_never_measured():
     spectra = fused(20).only("raman")
     with pytest.raises(DataError, match="spectra/libs: 0 labelled spectra"):
         fitted(spectra.to_batch())
+
+
+@pytest.mark.parametrize("sizes", [(6,), (5, 1), (3, 1, 1), (2, 2, 2)])
+def test_a_handful_of_rows(sizes):
+    """However few compositions there are, something is held out."""
+    rows = sum(sizes)
+    _, extras = fitted(fused(rows).to_batch(), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)))
+    assert all(value.isfinite().all() for value in extras.values()) and (extras["deviation"] > 0).all()
 
 
 def test_a_component_that_never_occurs():
@@ -133,8 +142,8 @@ class TestDream:
         assert dream.extras["measured"].all(-1).float().mean().item() == pytest.approx(expected.item(), abs=0.03)
 
     def test_summaries_scatter_as_the_evidence_says(self):
-        made, lent, dream, y = self.dreamt()
-        standard = (dream.extras["summary"] - y.tile(2)) / (lent.extras["deviation"] * made.evidence.inflation)
+        _, lent, dream, y = self.dreamt()
+        standard = (dream.extras["summary"] - y.tile(2)) / lent.extras["deviation"]
         for column in range(6):
             seen = standard[dream.extras["measured"][:, column], column]
             assert seen.mean().abs() < 0.08 and seen.std().item() == pytest.approx(1, abs=0.06)

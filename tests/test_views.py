@@ -8,7 +8,7 @@ from scipy.signal import savgol_filter
 from probspec import views
 from probspec.views import ANY, POSITIVE, VIEWS, applicable
 
-GAIN_FREE = ("snv", "snv_derivative", "centred_log", "root_of_shape")
+GAIN_FREE = ("snv", "snv_derivative", "centred_log", "root_of_shape", "compressed")
 OFFSET_FREE = ("snv", "first_derivative", "snv_derivative", "second_derivative")
 
 
@@ -90,5 +90,5 @@ def test_positive_views_are_offered_to_positive_spectra_alone():
 
 
 def test_short_spectra_are_not_differentiated():
-    assert set(applicable(spectra(channels=14) - 5)) == {"raw", "snv"}
+    assert set(applicable(spectra(channels=14) - 5)) == {"raw", "snv", "compressed"}
     assert set(applicable(spectra(channels=15) - 5)) == set(ANY)

@@ -139,17 +139,19 @@ class UVAE(Model):
         self.channels = spec.channels()
         y, z = (Site.of(name, self.priors.law(name)) for name in (self.target, "nuisance"))
         if self.preset.summaries:
-            self._make_parts(MixingDecoder)
             self.summaries = Summaries(tuple(self.channels), self.components)
             told_y, told_z = 2 * self.components, self.directions
         else:
-            self._make_parts(NetworkDecoder)
             told_y = told_z = self._make_readers()
+        self.decoders = nn.ModuleDict({m: self._decoder(k, count) for k, (m, count) in enumerate(self.channels.items())})
         self.guide_y, self.guide_z = ConditionalGuide(y, told_y, flow), ConditionalGuide(z, told_z, "gaussian")
 
-    def _make_parts(self, kind: type[Decoder]) -> None:
-        decoders = {m: kind(count, self.components, self.directions) for m, count in self.channels.items()}
-        self.decoders = nn.ModuleDict(decoders)
+    def _decoder(self, position: int, channels: int) -> Decoder:
+        if not self.preset.summaries:
+            return NetworkDecoder(channels, self.components, self.directions)
+        each = self.directions // len(self.channels)
+        own = slice(position * each, (position + 1) * each)
+        return MixingDecoder(channels, self.components, self.directions, own)
 
     def _make_readers(self, features: int = 128) -> int:
         """Networks that tell the guides of x, and of x and y."""
