@@ -7,6 +7,7 @@ step, and no distribution ever sees a NaN.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -49,10 +50,11 @@ class Batch:
         """Factor by which a sum over the batch estimates the sum over the whole set."""
         return self.total / len(self)
 
-    def map(self, f) -> Batch:
+    def map(self, f: Callable[[Tensor], Tensor]) -> Batch:
         """Apply `f` to every tensor."""
-        groups = {k: {n: f(t) for n, t in getattr(self, k).items()} for k in ("x", "present", "y", "labelled", "extras")}
-        return replace(self, index=f(self.index), **groups)
+        parts = ("x", "present", "y", "labelled", "extras")
+        mapped = {part: {name: f(t) for name, t in getattr(self, part).items()} for part in parts}
+        return replace(self, index=f(self.index), **mapped)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """Move to a device; floating tensors also change to `dtype` where one is given."""

@@ -36,7 +36,7 @@ class Summary:
 
 
 class Calibration(nn.Module):
-    """What held-out rows say of an encoder: how far it shrinks towards the mean, and how much wider it errs than it says.
+    """What held-out rows say of an encoder: how far it shrinks towards the mean, how much wider it errs than it says.
 
     A regression answers with the mean of what is left possible: the summary of a composition y lies about
     centre + slope (y - centre), the slope below 1 where spectra say little. Undone, the summary is unbiased at every y,

@@ -123,7 +123,9 @@ class KernelExpert(nn.Module):
         return Summary(covariance @ self.weights, unit.clamp_min(self.strength)[:, None] * self.noise)
 
 
-def _left_out(values: Tensor, vectors: Tensor, y: Tensor, folds: list[Tensor], strength: Tensor) -> tuple[Tensor, Tensor]:
+def _left_out(
+    values: Tensor, vectors: Tensor, y: Tensor, folds: list[Tensor], strength: Tensor
+) -> tuple[Tensor, Tensor]:
     """Residual (sample, component) and unit variance (sample,) of every row, its group left out, in closed form.
 
     With A = (K + strength)^-1 the left-out residual of group g is A_gg^-1 (A y)_g and its covariance A_gg^-1

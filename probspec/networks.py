@@ -19,7 +19,6 @@ from probspec.seeding import child_seed, seeded
 from probspec.train import train
 from probspec.views import applicable
 
-
 FARTHEST = 8.0  # standard deviations of a score, beyond which a network would only make things up
 
 
@@ -138,9 +137,18 @@ class NetworkEncoder(Encoder):
 def _learn(member: Perceptron, told: Tensor, standard: Tensor, steps: int, seed: int) -> None:
     count = len(told)
     everywhere = torch.ones(count, dtype=torch.bool)
-    rows = Batch({"scores": told}, {"scores": everywhere}, {"standard": standard}, {"standard": everywhere}, torch.arange(count), count)
+    rows = Batch(
+        x={"scores": told},
+        present={"scores": everywhere},
+        y={"standard": standard},
+        labelled={"standard": everywhere},
+        index=torch.arange(count),
+        total=count,
+    )
     batches = Shuffled(rows, min(128, count), seed)
     epochs = math.ceil(steps / len(batches))
-    options = TrainOptions(epochs=epochs, learning_rate=2e-3, weight_decay=0.1, optimiser="adamw", schedule="cosine", device="cpu")
+    options = TrainOptions(
+        epochs=epochs, learning_rate=2e-3, weight_decay=0.1, optimiser="adamw", schedule="cosine", device="cpu"
+    )
     train(member, member.loss, batches, options, seed=seed)
     member.requires_grad_(False)

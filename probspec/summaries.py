@@ -85,7 +85,7 @@ class Summaries(nn.Module):
         return extras
 
     def _summary(self, batch: Batch, name: str, chosen: Tensor, out_of_fold: Summary) -> Summary:
-        """Calibrated summaries of all rows of a modality, those `chosen` out of fold; of width 1 where there is none."""
+        """Calibrated summaries of all rows of a modality, those `chosen` out of fold; width 1 where it is missing."""
         mean = torch.zeros(len(batch), self.components, dtype=torch.float64, device=batch.index.device)
         variance = torch.ones_like(mean)
         others = batch.present[name] & ~chosen

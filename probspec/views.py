@@ -67,7 +67,9 @@ def root_of_shape(x: Tensor) -> Tensor:
     return square_root(x / x.mean(-1, keepdim=True).clamp_min(1e-12))
 
 
-ANY: dict[str, View] = {f.__name__: f for f in (raw, snv, compressed, first_derivative, snv_derivative, second_derivative)}
+ANY: dict[str, View] = {
+    f.__name__: f for f in (raw, snv, compressed, first_derivative, snv_derivative, second_derivative)
+}
 POSITIVE: dict[str, View] = {f.__name__: f for f in (square_root, centred_log, root_of_shape)}
 VIEWS: dict[str, View] = ANY | POSITIVE
 

@@ -60,11 +60,10 @@ from probspec.sites import Site
 from probspec.spec import DataSpec
 from probspec.summaries import Summaries
 
-
 EDGE = 1e-6
 RESOLUTION = 1e-3  # mass fraction below which a component cannot be told from an absent one
 DREAMS = 256  # compositions dreamt a step
-VIEWS = 8  # draws of q(y | x) for the mean in J_fd
+MEAN_OF = 8  # draws of q(y | x) for the mean in J_fd
 
 
 @dataclass(frozen=True)
@@ -143,15 +142,16 @@ class UVAE(Model):
             told_y, told_z = 2 * self.components, self.directions
         else:
             told_y = told_z = self._make_readers()
-        self.decoders = nn.ModuleDict({m: self._decoder(k, count) for k, (m, count) in enumerate(self.channels.items())})
+        self.decoders = nn.ModuleDict({m: self._decoder(k, m) for k, m in enumerate(self.channels)})
         self.guide_y, self.guide_z = ConditionalGuide(y, told_y, flow), ConditionalGuide(z, told_z, "gaussian")
 
-    def _decoder(self, position: int, channels: int) -> Decoder:
+    def _decoder(self, position: int, modality: str) -> Decoder:
+        sizes = self.channels[modality], self.components, self.directions
         if not self.preset.summaries:
-            return NetworkDecoder(channels, self.components, self.directions)
+            return NetworkDecoder(*sizes)
         each = self.directions // len(self.channels)
         own = slice(position * each, (position + 1) * each)
-        return MixingDecoder(channels, self.components, self.directions, own)
+        return MixingDecoder(*sizes, own)
 
     def _make_readers(self, features: int = 128) -> int:
         """Networks that tell the guides of x, and of x and y."""
@@ -244,8 +244,6 @@ class UVAE(Model):
         y = batch.y[self.target]
         return (y + EDGE) / (1 + EDGE * y.shape[-1]) if self._asked.support == "simplex" else y
 
-
-
     # The reverse pair: the same laws with the roles of model and guide exchanged.
 
     def reverse_model(self, batch: Batch) -> None:
@@ -294,7 +292,7 @@ class UVAE(Model):
 
     def _composition_error(self, batch: Batch) -> Tensor:
         """KL(y || mean of q(y | x)) over the labelled spectra."""
-        mean = self.composition(batch).rsample((VIEWS,)).mean(0)
+        mean = self.composition(batch).rsample((MEAN_OF,)).mean(0)
         y, counted = self._label(batch), batch.labelled[self.target] & self._seen(batch)
         if self._asked.support != "simplex":
             return (counted * (y - mean).square().sum(-1)).mean()
@@ -359,8 +357,9 @@ class UVAE(Model):
             y = self.priors.law(self.target).expand((n,)).sample()
             x = {name: y @ torch.rand(self.components, count) for name, count in self.channels.items()}
             x = {name: spectra + 0.01 * torch.randn_like(spectra) for name, spectra in x.items()}
-        present = {name: torch.arange(n) != k for k, name in enumerate(x)} if len(x) > 1 else dict.fromkeys(x, torch.ones(n, dtype=torch.bool))
-        labelled = torch.arange(n) < n - 2
+        rows_there = torch.arange(n)
+        present = {name: (rows_there != k) | (len(x) == 1) for k, name in enumerate(x)}
+        labelled = rows_there < n - 2
         batch = Batch(x, present, {self.target: y}, {self.target: labelled}, torch.arange(n), n)
         return replace(batch, extras=self.summaries.pretend(batch, y)) if self.preset.summaries else batch
 

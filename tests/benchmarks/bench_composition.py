@@ -1,4 +1,4 @@
-"""Composition from measured spectra: CompositionRegressor with its defaults beside the baselines, by grouped cross-validation.
+"""Composition from measured spectra: CompositionRegressor with its defaults, beside the baselines.
 
     python -m tests.benchmarks.bench_composition [--set NAME ...] [--repeats 3] [--folds 5]
 
@@ -10,7 +10,7 @@ deviations over the repeats. The sets are read from the folder that `PROBSPEC_SH
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ def score(truth: np.ndarray, parts: list[tuple[np.ndarray, dict]]) -> dict[str, 
 
 
 def table(name: str, runs: list[Scores]) -> Iterator[str]:
-    digits: dict[str, Callable[[float], str]] = {"MAE": "{:.4f}".format, "KL": "{:.4f}".format, "cover": "{:.2f}".format}
+    digits = {"MAE": "{:.4f}".format, "KL": "{:.4f}".format, "cover": "{:.2f}".format}
     for method, seen in runs[0]:
         cells = []
         for kind in ("MAE", "KL", "cover", "anomaly", "seconds"):
