@@ -11,14 +11,14 @@ its guide, made from the supports of its `Priors`, inverts the story. `fit` trai
 
 from probspec import baselines, checks, metrics, plots
 from probspec.calibration import calibrate
-from probspec.data import Spectra, open_spectra
+from probspec.data.spectra import Spectra, open_spectra
 from probspec.distributions import LogisticNormal
 from probspec.errors import ProbspecError, ProbspecWarning
 from probspec.estimators import CompositionRegressor
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.uvae import UVAE
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.persist import load, save
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors

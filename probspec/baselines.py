@@ -1,6 +1,6 @@
 """Honest rivals: PLS, k nearest neighbours and ridge regression from spectra to compositions.
 
-Each tries the views of `probspec.views` (raw, SNV, Savitzky-Golay derivatives, centred logarithm, ...) and chooses the
+Each tries the views of `probspec.nets.views` (raw, SNV, Savitzky-Golay derivatives, centred logarithm, ...) and chooses the
 view and its own strength (number of latent variables, neighbours, penalty) together, by grouped cross-validation
 inside the rows it was given: rows of one group, by default of one composition, are never on both sides. Several
 modalities are joined after each block is scaled to unit variance, and each may take its own view.
@@ -22,7 +22,7 @@ from sklearn.neighbors import NearestNeighbors
 from probspec.blocks import Array, Preprocessing, blocks_of, training_rows
 from probspec.errors import DataError, QueryError, explain
 from probspec.metrics import mean_absolute_error
-from probspec.views import VIEWS, View, applicable
+from probspec.nets.views import VIEWS, View, applicable
 
 Splits = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 Predictor = Callable[[Array], Array]  # (sample, feature) -> (strength, sample, component)
@@ -36,7 +36,7 @@ class Baseline(ABC):
     strengths : sequence of float, optional
         Candidates; those of the method where left out.
     views : mapping of name to View, optional
-        Candidates, each a function of (sample, channel) that treats every row alone; all those of `probspec.views`
+        Candidates, each a function of (sample, channel) that treats every row alone; all those of `probspec.nets.views`
         that suit the spectra where left out. With several modalities every combination is tried.
     folds : int
         Folds of the cross-validation; fewer where there are fewer groups.

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from probspec.errors import DataError, explain, known
-from probspec.views import View
+from probspec.nets.views import View
 
 Array = NDArray[np.float64]
 

@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 from scipy.stats import binom
 
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.errors import QueryError, explain
-from probspec.intervals import DRAW, check_prob, component_names
+from probspec.draws.intervals import DRAW, check_prob, component_names
 from probspec.posterior import posterior
-from probspec.replay import imagine
+from probspec.draws.replay import imagine
 from probspec.seeding import child_seed
 
 if TYPE_CHECKING:

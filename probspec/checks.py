@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from probspec.calibration import Calibration, calibrate
 from probspec.errors import QueryError, explain, known
-from probspec.intervals import DRAW, coverage, interval
+from probspec.draws.intervals import DRAW, coverage, interval
 from probspec.posterior import Posterior
-from probspec.psis import TRUSTED
+from probspec.draws.psis import TRUSTED
 from probspec.seeding import child_seed
 
 __all__ = ["Calibration", "agreement", "calibrate", "compare", "coverage", "predictive_check", "predictive_coverage"]

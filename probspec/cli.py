@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from probspec import demo as demonstration
-from probspec.data import Spectra, open_spectra
+from probspec.data.spectra import Spectra, open_spectra
 from probspec.errors import FileError, ProbspecError, explain
 from probspec.fit import fit as fit_model
 from probspec.models import ALL, by_name

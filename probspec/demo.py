@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from probspec import plots
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.fit import Fit, fit
 from probspec.models.uvae import UVAE
 from probspec.persist import save

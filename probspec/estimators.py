@@ -20,11 +20,11 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.errors import DataError, explain, known
 from probspec.fit import Fit, fit
 from probspec.models.uvae import EDGE, UVAE
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
 from probspec.spec import DataSpec, Support, anonymous_spec

@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.batches import Batches
+from probspec.data.batches import Batches
 from probspec.errors import DataError, FitError, explain, known
-from probspec.gather import BLOCK
-from probspec.history import History
+from probspec.draws.gather import BLOCK
+from probspec.training.history import History
 from probspec.models.base import Model
-from probspec.options import TrainOptions
-from probspec.partition import hold_out
+from probspec.training.options import TrainOptions
+from probspec.data.partition import hold_out
 from probspec.report import DRAWS, Coverage, Report, coverage
 from probspec.seeding import child_seed, seeded
 from probspec.sites import check_pair
 from probspec.spec import DataSpec
-from probspec.train import train
+from probspec.training.train import train
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
 
 FEW = 200
 """Labelled rows below which none is held out."""

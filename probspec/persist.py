@@ -30,10 +30,10 @@ from torch import Tensor
 from probspec.atomic import left_over, write_folder
 from probspec.errors import FileError, ProbspecError, explain
 from probspec.fit import Fit
-from probspec.history import History
+from probspec.training.history import History
 from probspec.models import by_name
 from probspec.models.base import Model
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.priors import Priors
 from probspec.report import Report
 from probspec.seeding import seeded

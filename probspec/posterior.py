@@ -22,16 +22,16 @@ from torch import Tensor
 
 from probspec.arviz_bridge import to_arviz
 from probspec.errors import ProbspecWarning, QueryError, explain, known
-from probspec.gather import gather
-from probspec.intervals import DRAW, PROBS, Interval, coverage, interval, summary
+from probspec.draws.gather import gather
+from probspec.draws.intervals import DRAW, PROBS, Interval, coverage, interval, summary
 from probspec.models.base import Model
-from probspec.netcdf import read_groups, write_groups
-from probspec.psis import TRUSTED, smooth
-from probspec.replay import label_spectra, predict, strangeness
-from probspec.reweight import Reweighting, refit, resample, reweighting, take_draws
+from probspec.draws.netcdf import read_groups, write_groups
+from probspec.draws.psis import TRUSTED, smooth
+from probspec.draws.replay import label_spectra, predict, strangeness
+from probspec.draws.reweight import Reweighting, refit, resample, reweighting, take_draws
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
     from probspec.fit import Fit
     from probspec.priors import Law
 
@@ -202,7 +202,7 @@ class Posterior:
         Returns
         -------
         DataFrame, indexed by site, component and prob
-            The columns are those of `probspec.intervals.coverage`.
+            The columns are those of `probspec.draws.intervals.coverage`.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.errors import SpecError, explain, known
 from probspec.laws import decode_law
 from probspec.seeding import seeded

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.posterior import Posterior
 
 screen = Console()

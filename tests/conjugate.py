@@ -8,7 +8,7 @@ import pyro.distributions as dist
 import torch
 
 from probspec.batch import Batch
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.models.base import Model, SiteInfo, rows
 from probspec.priors import Priors
 from probspec.spec import DataSpec, anonymous_spec

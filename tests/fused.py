@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from pytest import MonkeyPatch
 
-from probspec import kernels
-from probspec.data import Spectra
+from probspec.nets import kernels
+from probspec.data.spectra import Spectra
 from probspec.fit import Fit, fit
-from probspec.kernels import KernelEncoder, KernelExpert
+from probspec.nets.kernels import KernelEncoder, KernelExpert
 from probspec.models.uvae import UVAE
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.posterior import Posterior
 from probspec.priors import Law
 from probspec.spec import DataSpec, anonymous_spec

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probspec.axes import HC_EV_NM, check_axis, convert_axis
+from probspec.data.axes import HC_EV_NM, check_axis, convert_axis
 from probspec.errors import DataError, SpecError
 from probspec.spec import Axis
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from probspec.data import Batches, Spectra, open_spectra
+from probspec.data.spectra import Batches, Spectra, open_spectra
 from probspec.errors import DataError, ProbspecError, SpecError
 from probspec.spec import Axis, DataSpec, Layout, Modality, Target, anonymous_spec, load_spec
 

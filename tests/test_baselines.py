@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from probspec import baselines
 from probspec.errors import DataError, QueryError
 from probspec.metrics import mean_absolute_error
-from probspec.views import VIEWS
+from probspec.nets.views import VIEWS
 
 METHODS = (baselines.PLS, baselines.KNN, baselines.Ridge)
 RAW = {"raw": VIEWS["raw"]}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from probspec import batches as module
-from probspec.batches import Batches
-from probspec.data import Spectra, open_spectra
+from probspec.data import batches as module
+from probspec.data.batches import Batches
+from probspec.data.spectra import Spectra, open_spectra
 from probspec.errors import DataError
 from probspec.spec import anonymous_spec
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from conjugate import Shared, fitted, simulated
 
-from probspec import gather
+from probspec.draws import gather
 from probspec.calibration import calibrate, calibration, ecdf_band, ranks
 from probspec.errors import QueryError
 

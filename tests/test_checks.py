@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal
 
 from probspec import checks
 from probspec.checks import agreement, compare, predictive_check, predictive_coverage
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.errors import QueryError
 from probspec.posterior import Posterior, posterior
 

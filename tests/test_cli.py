@@ -9,7 +9,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from probspec.cli import app
-from probspec.data import open_spectra
+from probspec.data.spectra import open_spectra
 
 SPEC = """
 name = "small"

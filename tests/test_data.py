@@ -8,8 +8,8 @@ import pytest
 import torch
 from shared_data import shared_file
 
-from probspec import rows as rows_module
-from probspec.data import Spectra, open_spectra
+from probspec.data import rows as rows_module
+from probspec.data.spectra import Spectra, open_spectra
 from probspec.errors import DataError
 from probspec.spec import Axis, DataSpec, Layout, Modality, Split, Target, load_spec
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from probspec.decoders import MixingDecoder, NetworkDecoder
+from probspec.nets.decoders import MixingDecoder, NetworkDecoder
 
 COMPONENTS, CHANNELS = 3, 40
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from toy import Toy, spec, toy_spectra
 
-from probspec.draws import draw
+from probspec.draws.draw import draw
 from probspec.errors import GuideError, QueryError
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from probspec.encoder import Calibration, Summary
-from probspec.encoders import KINDS, fit_encoder, new_encoder
-from probspec.kernels import Kernel, KernelEncoder, KernelExpert, Scores, by_size, kernels
-from probspec.networks import NetworkEncoder
-from probspec.views import applicable
+from probspec.nets.encoder import Calibration, Summary
+from probspec.nets.encoders import KINDS, fit_encoder, new_encoder
+from probspec.nets.kernels import Kernel, KernelEncoder, KernelExpert, Scores, by_size, kernels
+from probspec.nets.networks import NetworkEncoder
+from probspec.nets.views import applicable
 
 CHANNELS = 40
 GAIN_FREE = {"snv", "snv_derivative", "centred_log", "root_of_shape", "compressed"}
@@ -278,7 +278,8 @@ class TestCalibration:
     """Summaries that shrink towards the mean and are too sure of themselves."""
 
     def held_out(self, slope: float, boast: float, rows: int = 4000) -> tuple[Summary, torch.Tensor]:
-        y = 5 + normal(rows, 3)
+        y = normal(rows, 3)
+        y = 5 + y - y.mean(0)
         mean = 5 + slope * (y - 5) + 0.1 * normal(rows, 3, seed=1)
         return Summary(mean, torch.full_like(mean, (0.1 / boast) ** 2)), y
 

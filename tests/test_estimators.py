@@ -15,10 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from probspec import summaries
+from probspec.nets import summaries
 from probspec.errors import DataError, ProbspecError
 from probspec.estimators import CompositionRegressor, learnt_prior
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 
 QUICK = TrainOptions(epochs=3, batch_size=64)
 LONG = TrainOptions(epochs=150, batch_size=64, learning_rate=5e-3, schedule="cosine")
@@ -142,7 +142,7 @@ class TestMissing:
         blank = {m: np.full((3, size), np.nan) for m, size in CHANNELS.items()}
         lower, upper = fitted.predict_interval(blank)
         assert np.allclose(fitted.predict(blank), 1 / 3, atol=0.12)
-        assert ((upper - lower) > 0.6).all()
+        assert ((upper - lower) > 0.5).all()  # 0.75 under the prior, 0.06 with a spectrum
 
     def test_half_a_row_of_nan_is_named(self):
         X, Y = mixtures()

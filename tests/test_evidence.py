@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, constraints
 
-from probspec.evidence import Evidence, inside, linearise
+from probspec.nets.evidence import Evidence, inside, linearise
 from probspec.supports import bijection
 
 BOUNDED = constraints.independent(constraints.interval(0.0, 2.0), 1)

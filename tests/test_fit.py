@@ -10,7 +10,7 @@ from toy import Toy, spec, toy_spectra
 
 from probspec.errors import DataError, FitError, GuideError, ProbspecWarning
 from probspec.fit import Fit, fit
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.report import Coverage, Report
 from probspec.seeding import seeded
 from probspec.spec import anonymous_spec

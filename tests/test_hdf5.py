@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from probspec.errors import DataError
-from probspec.hdf5 import Reader, Writer
+from probspec.data.hdf5 import Reader, Writer
 
 ROWS = np.arange(1000, dtype=np.float32).reshape(500, 2)
 
@@ -213,7 +213,7 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path):
     script = f"""
         import os, signal
         import numpy as np
-        from probspec.hdf5 import Writer
+        from probspec.data.hdf5 import Writer
         with Writer({str(file)!r}) as writer:
             writer.array("x", np.zeros(10))
             os.kill(os.getpid(), signal.SIGKILL)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from probspec.errors import QueryError
-from probspec.intervals import coverage, interval, summary
+from probspec.draws.intervals import coverage, interval, summary
 
 
 def labelled(draws: np.ndarray) -> xr.DataArray:

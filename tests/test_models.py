@@ -13,12 +13,12 @@ from pyro import poutine
 
 import probspec.models
 from probspec.batch import Batch
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.distributions import LogisticNormal
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.uvae import UVAE
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.persist import load, save
 from probspec.posterior import posterior
 from probspec.seeding import seeded

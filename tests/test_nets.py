@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from probspec.nets import Scaling, mlp
+from probspec.nets.layers import Scaling, mlp
 
 
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 8, 2), (3, 8, 5, 2)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from probspec.errors import DataError
-from probspec.partition import folds, hold_out
+from probspec.data.partition import folds, hold_out
 
 
 @pytest.mark.parametrize("seed", range(5))

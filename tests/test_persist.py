@@ -15,10 +15,10 @@ from toy import Toy, spec, toy_spectra
 
 from probspec import atomic
 from probspec.atomic import write_file, write_folder
-from probspec.draws import draw
+from probspec.draws.draw import draw
 from probspec.errors import FileError, PriorError
 from probspec.fit import Fit, fit
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.persist import load, save
 from probspec.seeding import seeded
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from probspec.errors import QueryError
-from probspec.psis import fit_pareto, pareto_quantiles, smooth
+from probspec.draws.psis import fit_pareto, pareto_quantiles, smooth
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)

@@ -8,12 +8,12 @@ import torch
 from fused import CHANNELS, few_candidates, fused, parted
 from torch.distributions import constraints
 
-from probspec import kernels
+from probspec.nets import kernels
 from probspec.batch import Batch
-from probspec.encoder import Calibration
+from probspec.nets.encoder import Calibration
 from probspec.errors import DataError
-from probspec.kernels import KernelExpert
-from probspec.summaries import KEPT, Summaries
+from probspec.nets.kernels import KernelExpert
+from probspec.nets.summaries import KEPT, Summaries
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from toy import Toy, spec, toy_spectra
 
-from probspec import checkpoint
+from probspec.training import checkpoint
 from probspec.batch import Batch
-from probspec.batches import Batches
+from probspec.data.batches import Batches
 from probspec.errors import FileError, FitError, ProbspecWarning
-from probspec.history import History
-from probspec.options import TrainOptions
+from probspec.training.history import History
+from probspec.training.options import TrainOptions
 from probspec.seeding import seeded
-from probspec.train import train
+from probspec.training.train import train
 
 OPTIONS = TrainOptions(epochs=6, batch_size=8, learning_rate=1e-2, checkpoint_every=1)
 
@@ -187,7 +187,7 @@ def test_resuming_with_held_out_rows_keeps_the_best(tmp_path, monkeypatch):
         if history.epochs == 20:
             raise Killed
 
-    monkeypatch.setattr("probspec.train.save_checkpoint", killed_at_20)
+    monkeypatch.setattr("probspec.training.train.save_checkpoint", killed_at_20)
     with pytest.raises(Killed):
         run(replace(options, checkpoint=tmp_path / "run.pt"), validate=held_out)
     resumed, history = run(options, validate=held_out, resume=tmp_path / "run.pt")

@@ -11,7 +11,7 @@ from fused import CHANNELS, COMPONENTS, few_candidates, fused, mean_abundance, p
 from scipy.stats import chisquare
 
 from probspec.batch import Batch
-from probspec.data import Spectra
+from probspec.data.spectra import Spectra
 from probspec.errors import SpecError
 from probspec.fit import Fit
 from probspec.models.uvae import UVAE
@@ -100,21 +100,20 @@ class TestPriors:
         assert rms(moved) > 1.5 * rms(distance)
 
     def test_against_the_exact_posterior(self, fitted, new):
-        """Of p(y | s) by quadrature on the simplex: mean within .1 sd, sd within 10 %, in root mean square."""
+        """Of p(y | s) by quadrature: mean within .05 sd, sd within 5 %; a fourth of an sd where it leans on a face."""
         rows = new.select(slice(0, 60))
-        batch = rows.to_batch(extras=fitted.model.encode(rows))
-        points = _grid()
+        batch, points = rows.to_batch(extras=fitted.model.encode(rows)), _grid()
         with torch.no_grad():
             law = fitted.model.summaries.law(batch, points[:, None].expand(-1, 60, -1))
-            told = law.log_prob(batch.extras["summary"])
-        share = torch.softmax(told.double(), 0)
-        mean = torch.einsum("pr,pk->rk", share, points.double())
-        sd = (torch.einsum("pr,pk->rk", share, points.double().square()) - mean.square()).sqrt()
+            share = torch.softmax(law.log_prob(batch.extras["summary"]).double(), 0)
+        mean = (share.T @ points).numpy()
+        sd = np.sqrt((share.T @ points.square()).numpy() - mean**2)
         post = posterior(fitted, rows, draws=4000)
-        shift = (mean_abundance(post) - mean.numpy()) / sd.numpy()
-        ratio = post.sd("abundance").values / sd.numpy()
-        assert rms(shift) < 0.1, rms(shift)
-        assert rms(ratio - 1) < 0.1, rms(ratio - 1)
+        shift, ratio = (mean_abundance(post) - mean) / sd, post.sd("abundance").values / sd
+        inside = (mean > 2.5 * sd).all(1)
+        assert 30 < inside.sum() < 60
+        assert rms(shift[inside]) < 0.05 and rms(ratio[inside] - 1) < 0.05
+        assert rms(shift[~inside]) < 0.25 and rms(ratio[~inside] - 1) < 0.25
 
     def test_ranks_of_dreamt_compositions_are_uniform(self, fitted, new):
         """Simulation-based calibration of q(y | s) under the model's own prior, modalities missing at random."""
@@ -129,12 +128,12 @@ class TestPriors:
             assert chisquare(counts.numpy()).pvalue > 1e-3, (component, counts)
 
 
-def _grid(size: int = 240) -> torch.Tensor:
+def _grid(size: int = 400) -> torch.Tensor:
     """Points spread evenly inside the triangle; the prior is flat."""
     first, second = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     inside = first + second < size
     a, b = ((index[inside] + 1 / 3) / size for index in (first, second))
-    return torch.stack([a, b, 1 - a - b], -1)
+    return torch.stack([a, b, 1 - a - b], -1).double()
 
 
 class TestAnomaly:

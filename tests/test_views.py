@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.signal import savgol_filter
 
-from probspec import views
-from probspec.views import ANY, POSITIVE, VIEWS, applicable
+from probspec.nets import views
+from probspec.nets.views import ANY, POSITIVE, VIEWS, applicable
 
 GAIN_FREE = ("snv", "snv_derivative", "centred_log", "root_of_shape", "compressed")
 OFFSET_FREE = ("snv", "first_derivative", "snv_derivative", "second_derivative")

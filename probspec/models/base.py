@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from probspec.batch import Batch
 from probspec.errors import QueryError, explain
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.priors import Priors
 from probspec.spec import DataSpec
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
 
 Program = Callable[[Batch], None]
 

@@ -47,18 +47,18 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from probspec.batch import Batch
-from probspec.data import Spectra
-from probspec.decoders import Decoder, MixingDecoder, NetworkDecoder
+from probspec.data.spectra import Spectra
+from probspec.nets.decoders import Decoder, MixingDecoder, NetworkDecoder
 from probspec.errors import SpecError, explain, known
 from probspec.guides import ConditionalGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
-from probspec.nets import mlp
-from probspec.options import TrainOptions
+from probspec.nets.layers import mlp
+from probspec.training.options import TrainOptions
 from probspec.priors import Priors, flat
 from probspec.seeding import seeded
 from probspec.sites import Site
 from probspec.spec import DataSpec
-from probspec.summaries import Summaries
+from probspec.nets.summaries import Summaries
 
 EDGE = 1e-6
 RESOLUTION = 1e-3  # mass fraction below which a component cannot be told from an absent one

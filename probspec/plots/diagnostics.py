@@ -67,7 +67,7 @@ def loss_history(
     terms : mapping of name -> (step,)
         Loss terms; validation losses too.
     at : (step,), optional
-        Where each entry stands, such as `probspec.history.History.epoch`; 1, 2, ... where left out.
+        Where each entry stands, such as `probspec.training.history.History.epoch`; 1, 2, ... where left out.
     step : str
         What one entry stands for.
     unit : str

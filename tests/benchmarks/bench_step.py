@@ -21,9 +21,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from toy import Toy, spec, toy_spectra  # noqa: E402
 
-from probspec.batches import Batches  # noqa: E402
-from probspec.options import TrainOptions  # noqa: E402
-from probspec.train import train  # noqa: E402
+from probspec.data.batches import Batches  # noqa: E402
+from probspec.training.options import TrainOptions  # noqa: E402
+from probspec.training.train import train  # noqa: E402
 
 
 class Unlabelled(Toy):

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probspec import intake
-from probspec.axes import check_axis
+from probspec.data import intake
+from probspec.data.axes import check_axis
 from probspec.errors import DataError, explain
-from probspec.hdf5 import Reader, Writer
-from probspec.parts import Parts, channel_numbers
-from probspec.rows import ArrayRows, FileRows, Rows, blocks, stamp
+from probspec.data.hdf5 import Reader, Writer
+from probspec.data.parts import Parts, channel_numbers
+from probspec.data.rows import ArrayRows, FileRows, Rows, blocks, stamp
 from probspec.spec import DataSpec, Layout
 from probspec.units import axis_unit
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
 
 FORMAT, FORMAT_VERSION = "probspec", 1
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probspec.encoder import Encoder, Summary
-from probspec.kernels import KernelEncoder
-from probspec.networks import NetworkEncoder
+from probspec.nets.encoder import Encoder, Summary
+from probspec.nets.kernels import KernelEncoder
+from probspec.nets.networks import NetworkEncoder
 
 KINDS: dict[str, type[Encoder]] = {kind.name: kind for kind in (KernelEncoder, NetworkEncoder)}
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from probspec.batch import Batch
 from probspec.errors import DataError, explain
-from probspec.hdf5 import ROWS
-from probspec.partition import generator
+from probspec.data.hdf5 import ROWS
+from probspec.data.partition import generator
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
 
 BUFFER_ROWS = 4096
 """Rows of a file that are held in memory and shuffled together, at least."""

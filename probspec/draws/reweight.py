@@ -1,7 +1,7 @@
 """Other priors for the same draws: importance weights p_new / p_old, without a refit.
 
 The draws stay where the old prior put them; the weights say how much of the new posterior each one stands for. They
-are Pareto-smoothed (`probspec.psis`), and the draws are resampled with them.
+are Pareto-smoothed (`probspec.draws.psis`), and the draws are resampled with them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from probspec.errors import QueryError, explain
-from probspec.gather import array, tensors
+from probspec.draws.gather import array, tensors
 from probspec.priors import Law, Priors
-from probspec.psis import Weights, smooth
+from probspec.draws.psis import Weights, smooth
 from probspec.supports import describe, same_support
-from probspec.validation import validation
+from probspec.training.validation import validation
 
 
 @dataclass(frozen=True, eq=False)

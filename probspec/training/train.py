@@ -19,15 +19,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from probspec.batch import Batch
-from probspec.checkpoint import load_checkpoint, save_checkpoint
+from probspec.training.checkpoint import load_checkpoint, save_checkpoint
 from probspec.errors import FitError, ProbspecWarning
-from probspec.history import History
-from probspec.options import TrainOptions
-from probspec.precision import precision
+from probspec.training.history import History
+from probspec.training.options import TrainOptions
+from probspec.training.precision import precision
 from probspec.seeding import child_seed
-from probspec.snapshot import Snapshot
-from probspec.steps import Loss, NotFinite, Steps
-from probspec.validation import validation
+from probspec.training.snapshot import Snapshot
+from probspec.training.steps import Loss, NotFinite, Steps
+from probspec.training.validation import validation
 
 __all__ = ["Epochs", "History", "Loss", "TrainOptions", "train"]
 

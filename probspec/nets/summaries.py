@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.distributions.constraints import Constraint
 
 from probspec.batch import Batch
-from probspec.encoder import Calibration, Summary
-from probspec.encoders import fit_encoder, new_encoder, refitted
+from probspec.nets.encoder import Calibration, Summary
+from probspec.nets.encoders import fit_encoder, new_encoder, refitted
 from probspec.errors import DataError, explain
-from probspec.evidence import Evidence, Start
+from probspec.nets.evidence import Evidence, Start
 
 KEPT = 0.7  # share of modalities that stay in a dream
 SMALL = 500  # labelled spectra, below which encoders are refitted to learn how wrong they are

@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probspec import intake, partition
-from probspec.axes import convert_axis
+from probspec.data import intake, partition
+from probspec.data.axes import convert_axis
 from probspec.batch import Batch
-from probspec.batches import Batches
+from probspec.data.batches import Batches
 from probspec.errors import DataError, explain, known
-from probspec.parts import Parts, check_arrays
-from probspec.rows import ArrayRows, Rows
+from probspec.data.parts import Parts, check_arrays
+from probspec.data.rows import ArrayRows, Rows
 from probspec.spec import DataSpec, Target, load_spec
-from probspec.storage import read_parts, write_parts
+from probspec.data.storage import read_parts, write_parts
 
 __all__ = ["Batches", "Spectra", "open_spectra"]
 

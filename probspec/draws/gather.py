@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.draws import Draws, draw
+from probspec.draws.draw import Draws, draw
 from probspec.errors import GuideError, explain
 from probspec.models.base import Model, SiteInfo
 from probspec.seeding import child_seed
 from probspec.sites import latent_sites
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
 
 BLOCK = 2**22
 """Numbers (draws x rows x channels) that one block of rows may take in memory."""

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from probspec.encoder import Encoder, Summary
-from probspec.views import VIEWS, applicable
+from probspec.nets.encoder import Encoder, Summary
+from probspec.nets.views import VIEWS, applicable
 
 
 @dataclass(frozen=True)

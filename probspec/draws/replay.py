@@ -14,15 +14,15 @@ from pyro import poutine
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.draws import draw
+from probspec.draws.draw import draw
 from probspec.errors import QueryError, explain, known
-from probspec.gather import array, batches, join, label, tensors
+from probspec.draws.gather import array, batches, join, label, tensors
 from probspec.models.base import Model
 from probspec.seeding import child_seed, seeded
 from probspec.sites import latent_sites
 
 if TYPE_CHECKING:
-    from probspec.data import Spectra
+    from probspec.data.spectra import Spectra
 
 
 def predict(model: Model, spectra: Spectra, draws: xr.Dataset, modalities: Sequence[str], seed: int) -> xr.Dataset:

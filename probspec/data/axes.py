@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probspec.errors import DataError, explain
-from probspec.intake import first, numbers, same_length
+from probspec.data.intake import first, numbers, same_length
 from probspec.spec import Axis
 from probspec.units import axis_unit
 

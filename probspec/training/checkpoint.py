@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from probspec.atomic import write_file
 from probspec.errors import FileError, FitError, explain
-from probspec.history import History
-from probspec.options import TrainOptions
+from probspec.training.history import History
+from probspec.training.options import TrainOptions
 
 FORMAT = "probspec checkpoint"
 FORMAT_VERSION = 1

@@ -13,9 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from probspec import intake
+from probspec.data import intake
 from probspec.errors import DataError, explain
-from probspec.hdf5 import Reader
+from probspec.data.hdf5 import Reader
 
 BLOCK_BYTES = 2**24
 """Memory that one block of rows takes up, about."""

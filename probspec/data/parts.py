@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probspec import intake
-from probspec.axes import check_axis
+from probspec.data import intake
+from probspec.data.axes import check_axis
 from probspec.errors import DataError, explain, known
-from probspec.rows import ArrayRows, Rows
+from probspec.data.rows import ArrayRows, Rows
 from probspec.spec import DataSpec
 
 

@@ -13,7 +13,7 @@ import torch
 from pyro.distributions import Independent, Normal
 from torch import Tensor, nn
 
-from probspec.nets import Scaling, mlp
+from probspec.nets.layers import Scaling, mlp
 
 
 class Decoder(nn.Module, ABC):

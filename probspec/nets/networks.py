@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from probspec.batch import Batch
-from probspec.encoder import Encoder, Summary
-from probspec.kernels import Scores
-from probspec.nets import mlp
-from probspec.options import TrainOptions
+from probspec.nets.encoder import Encoder, Summary
+from probspec.nets.kernels import Scores
+from probspec.nets.layers import mlp
+from probspec.training.options import TrainOptions
 from probspec.seeding import child_seed, seeded
-from probspec.train import train
-from probspec.views import applicable
+from probspec.training.train import train
+from probspec.nets.views import applicable
 
 FARTHEST = 8.0  # standard deviations of a score, beyond which a network would only make things up
 

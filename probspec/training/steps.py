@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from probspec.batch import Batch
-from probspec.blame import FirstBadSite, name_rows
+from probspec.training.blame import FirstBadSite, name_rows
 from probspec.errors import FitError, explain
-from probspec.options import TrainOptions
+from probspec.training.options import TrainOptions
 from probspec.seeding import seeded
 
 Loss = Callable[[Batch, float], dict[str, Tensor]]

@@ -18,12 +18,12 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.blame import name_rows
+from probspec.training.blame import name_rows
 from probspec.errors import GuideError, QueryError, explain
 from probspec.models.base import Model, Program
 from probspec.seeding import seeded
 from probspec.sites import PLATE
-from probspec.validation import validation
+from probspec.training.validation import validation
 
 OUTER = "draw"
 """Plate of the draws, outside that of the spectra."""

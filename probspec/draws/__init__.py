@@ -1,0 +1,1 @@
+"""Draws from a guide: made, gathered, labelled, summarised, reweighted and stored."""

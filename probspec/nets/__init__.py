@@ -1,0 +1,1 @@
+"""Parts of models: views and layers, encoders with their evidence, decoders."""
