@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from pytest import MonkeyPatch
 
-from probspec.nets import kernels
 from probspec.data.spectra import Spectra
 from probspec.fit import Fit, fit
-from probspec.nets.kernels import KernelEncoder, KernelExpert
 from probspec.models.uvae import UVAE
-from probspec.training.options import TrainOptions
+from probspec.nets import kernels
+from probspec.nets.kernels import KernelEncoder, KernelExpert
 from probspec.posterior import Posterior
 from probspec.priors import Law
 from probspec.spec import DataSpec, anonymous_spec
+from probspec.training.options import TrainOptions
 
 COMPONENTS = ("quartz", "calcite", "gypsum")
 CHANNELS = {"raman": 60, "libs": 50}

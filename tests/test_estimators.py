@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from probspec.nets import summaries
 from probspec.errors import DataError, ProbspecError
 from probspec.estimators import CompositionRegressor, learnt_prior
+from probspec.nets import summaries
 from probspec.training.options import TrainOptions
 
 QUICK = TrainOptions(epochs=3, batch_size=64)

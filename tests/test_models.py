@@ -18,11 +18,11 @@ from probspec.distributions import LogisticNormal
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.uvae import UVAE
-from probspec.training.options import TrainOptions
 from probspec.persist import load, save
 from probspec.posterior import posterior
 from probspec.seeding import seeded
 from probspec.sites import check_pair, latent_sites
+from probspec.training.options import TrainOptions
 
 MODELS = probspec.models.ALL or (UVAE,)
 FEW = TrainOptions(epochs=5, batch_size=16, learning_rate=1e-3)

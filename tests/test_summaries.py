@@ -8,10 +8,10 @@ import torch
 from fused import CHANNELS, few_candidates, fused, parted
 from torch.distributions import constraints
 
-from probspec.nets import kernels
 from probspec.batch import Batch
-from probspec.nets.encoder import Calibration
 from probspec.errors import DataError
+from probspec.nets import kernels
+from probspec.nets.encoder import Calibration
 from probspec.nets.kernels import KernelExpert
 from probspec.nets.summaries import KEPT, Summaries
 
