@@ -18,12 +18,12 @@ from probspec.estimators import CompositionRegressor
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.uvae import UVAE
-from probspec.training.options import TrainOptions
 from probspec.persist import load, save
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
 from probspec.simulate import simulate
 from probspec.spec import DataSpec, list_specs, load_spec
+from probspec.training.options import TrainOptions
 
 __version__ = "0.1.0"
 

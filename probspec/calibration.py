@@ -19,10 +19,10 @@ from scipy.special import gammaln
 from scipy.stats import binom
 
 from probspec.data.spectra import Spectra
-from probspec.errors import QueryError, explain
 from probspec.draws.intervals import DRAW, check_prob, component_names
-from probspec.posterior import posterior
 from probspec.draws.replay import imagine
+from probspec.errors import QueryError, explain
+from probspec.posterior import posterior
 from probspec.seeding import child_seed
 
 if TYPE_CHECKING:

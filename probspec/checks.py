@@ -16,10 +16,10 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from probspec.calibration import Calibration, calibrate
-from probspec.errors import QueryError, explain, known
 from probspec.draws.intervals import DRAW, coverage, interval
-from probspec.posterior import Posterior
 from probspec.draws.psis import TRUSTED
+from probspec.errors import QueryError, explain, known
+from probspec.posterior import Posterior
 from probspec.seeding import child_seed
 
 __all__ = ["Calibration", "agreement", "calibrate", "compare", "coverage", "predictive_check", "predictive_coverage"]

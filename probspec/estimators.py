@@ -24,10 +24,10 @@ from probspec.data.spectra import Spectra
 from probspec.errors import DataError, explain, known
 from probspec.fit import Fit, fit
 from probspec.models.uvae import EDGE, UVAE
-from probspec.training.options import TrainOptions
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
 from probspec.spec import DataSpec, Support, anonymous_spec
+from probspec.training.options import TrainOptions
 
 SUPPORTS = ("auto", "simplex", "positive", "real")
 ROUNDING = 1e-3  # how far the rows of a composition may be from summing to 1

@@ -18,16 +18,16 @@ from torch import Tensor
 
 from probspec.batch import Batch
 from probspec.data.batches import Batches
-from probspec.errors import DataError, FitError, explain, known
-from probspec.draws.gather import BLOCK
-from probspec.training.history import History
-from probspec.models.base import Model
-from probspec.training.options import TrainOptions
 from probspec.data.partition import hold_out
+from probspec.draws.gather import BLOCK
+from probspec.errors import DataError, FitError, explain, known
+from probspec.models.base import Model
 from probspec.report import DRAWS, Coverage, Report, coverage
 from probspec.seeding import child_seed, seeded
 from probspec.sites import check_pair
 from probspec.spec import DataSpec
+from probspec.training.history import History
+from probspec.training.options import TrainOptions
 from probspec.training.train import train
 
 if TYPE_CHECKING:

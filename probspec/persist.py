@@ -30,15 +30,15 @@ from torch import Tensor
 from probspec.atomic import left_over, write_folder
 from probspec.errors import FileError, ProbspecError, explain
 from probspec.fit import Fit
-from probspec.training.history import History
 from probspec.models import by_name
 from probspec.models.base import Model
-from probspec.training.options import TrainOptions
 from probspec.priors import Priors
 from probspec.report import Report
 from probspec.seeding import seeded
 from probspec.sites import check_pair
 from probspec.spec import DataSpec
+from probspec.training.history import History
+from probspec.training.options import TrainOptions
 
 FORMAT = "probspec fit"
 FORMAT_VERSION = 1

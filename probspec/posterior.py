@@ -21,14 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from probspec.arviz_bridge import to_arviz
-from probspec.errors import ProbspecWarning, QueryError, explain, known
 from probspec.draws.gather import gather
 from probspec.draws.intervals import DRAW, PROBS, Interval, coverage, interval, summary
-from probspec.models.base import Model
 from probspec.draws.netcdf import read_groups, write_groups
 from probspec.draws.psis import TRUSTED, smooth
 from probspec.draws.replay import label_spectra, predict, strangeness
 from probspec.draws.reweight import Reweighting, refit, resample, reweighting, take_draws
+from probspec.errors import ProbspecWarning, QueryError, explain, known
+from probspec.models.base import Model
 
 if TYPE_CHECKING:
     from probspec.data.spectra import Spectra

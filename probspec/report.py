@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from probspec.draws import intervals
 from probspec.batch import Batch
+from probspec.draws import intervals
 from probspec.draws.draw import draw
 from probspec.models.base import Model
 from probspec.seeding import child_seed

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 from conjugate import Shared, fitted, simulated
 
-from probspec.draws import gather
 from probspec.calibration import calibrate, calibration, ecdf_band, ranks
+from probspec.draws import gather
 from probspec.errors import QueryError
 
 

@@ -10,10 +10,10 @@ from toy import Toy, spec, toy_spectra
 
 from probspec.errors import DataError, FitError, GuideError, ProbspecWarning
 from probspec.fit import Fit, fit
-from probspec.training.options import TrainOptions
 from probspec.report import Coverage, Report
 from probspec.seeding import seeded
 from probspec.spec import anonymous_spec
+from probspec.training.options import TrainOptions
 
 QUICK = TrainOptions(epochs=2, batch_size=16, learning_rate=1e-2)
 

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from probspec.errors import DataError
 from probspec.data.hdf5 import Reader, Writer
+from probspec.errors import DataError
 
 ROWS = np.arange(1000, dtype=np.float32).reshape(500, 2)
 

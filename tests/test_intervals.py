@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from probspec.errors import QueryError
 from probspec.draws.intervals import coverage, interval, summary
+from probspec.errors import QueryError
 
 
 def labelled(draws: np.ndarray) -> xr.DataArray:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from probspec.data.partition import folds, hold_out, related
 from probspec.errors import DataError
-from probspec.data.partition import folds, hold_out
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -45,3 +45,25 @@ def test_rows_alone_make_equal_folds():
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(DataError, match="seed"):
         hold_out(np.arange(4), 0.5, seed)
+
+
+class TestRelated:
+    def test_additions_are_one_family(self):
+        start = np.array([0.5, 0.3, 0.2])
+        series = [start, *((start + [0, 0, more]) / (1 + more) for more in (0.1, 0.7))]
+        others = np.random.default_rng(0).dirichlet(np.ones(3), 9)
+        families = related(np.vstack([others[:4], series, others[4:]]))
+        assert len(set(families[4:7])) == 1
+        assert len(np.unique(families)) == 10
+
+    def test_equal_compositions_are_one_family(self):
+        rows = np.random.default_rng(1).dirichlet(np.ones(4), 8)
+        assert related(rows[[0, 1, 2, 0, 3, 4, 1, 5, 6, 7]]).tolist() == [0, 1, 2, 0, 3, 4, 1, 5, 6, 7]
+
+    def test_a_grid_is_no_family(self):
+        grid = np.array([(i, j, 6 - i - j) for i in range(1, 5) for j in range(1, 6 - i)]) / 6
+        assert len(np.unique(related(grid))) == len(grid)
+
+    def test_the_order_of_components_is_free(self):
+        rows = np.random.default_rng(2).dirichlet(np.ones(3), 12)[np.repeat(np.arange(6), 2)]
+        assert np.array_equal(related(rows), related(rows[:, [2, 0, 1]]))

@@ -18,9 +18,9 @@ from probspec.atomic import write_file, write_folder
 from probspec.draws.draw import draw
 from probspec.errors import FileError, PriorError
 from probspec.fit import Fit, fit
-from probspec.training.options import TrainOptions
 from probspec.persist import load, save
 from probspec.seeding import seeded
+from probspec.training.options import TrainOptions
 
 FILES = ("meta.json", "spec.json", "priors.json", "history.json", "weights.safetensors", "checksums.json")
 

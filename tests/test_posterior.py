@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 from conjugate import Conjugate, Shared, exact, fitted, means_of_repeats, simulated
 
-from probspec.draws import gather
 from probspec.data.spectra import Spectra
+from probspec.draws import gather
 from probspec.errors import FileError, PriorError, ProbspecWarning, QueryError
 from probspec.posterior import Posterior, posterior
 from probspec.spec import anonymous_spec

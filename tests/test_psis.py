@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from probspec.errors import QueryError
 from probspec.draws.psis import fit_pareto, pareto_quantiles, smooth
+from probspec.errors import QueryError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)

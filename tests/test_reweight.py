@@ -7,9 +7,9 @@ import torch
 import xarray as xr
 from scipy.stats import norm
 
+from probspec.draws.reweight import resample, reweighting, take_draws
 from probspec.errors import QueryError
 from probspec.priors import Priors
-from probspec.draws.reweight import resample, reweighting, take_draws
 
 
 def draws_of(**values: np.ndarray) -> xr.Dataset:

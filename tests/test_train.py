@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from toy import Toy, spec, toy_spectra
 
-from probspec.training import checkpoint
 from probspec.batch import Batch
 from probspec.data.batches import Batches
 from probspec.errors import FileError, FitError, ProbspecWarning
+from probspec.seeding import seeded
+from probspec.training import checkpoint
 from probspec.training.history import History
 from probspec.training.options import TrainOptions
-from probspec.seeding import seeded
 from probspec.training.train import train
 
 OPTIONS = TrainOptions(epochs=6, batch_size=8, learning_rate=1e-2, checkpoint_every=1)

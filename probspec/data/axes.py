@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probspec.errors import DataError, explain
 from probspec.data.intake import first, numbers, same_length
+from probspec.errors import DataError, explain
 from probspec.spec import Axis
 from probspec.units import axis_unit
 

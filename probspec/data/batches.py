@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.errors import DataError, explain
 from probspec.data.hdf5 import ROWS
 from probspec.data.partition import generator
+from probspec.errors import DataError, explain
 
 if TYPE_CHECKING:
     from probspec.data.spectra import Spectra

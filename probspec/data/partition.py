@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from probspec.errors import DataError, explain
 
 Index = NDArray[np.int64]
+
+RATIO = 1e-6  # relative difference of two ratios, below which they are the same
 
 
 def hold_out(groups: NDArray[Any], test: float, seed: int) -> NDArray[np.bool_]:
@@ -97,3 +101,30 @@ def _groups(groups: NDArray[Any]) -> tuple[Index, Index]:
     """Code of each row's group, and the sizes of the groups."""
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return codes, sizes
+
+
+def related(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number the families of rows, (sample,), that were the same composition or made from one another.
+
+    Adding one component to a mixture leaves the ratio of any two others as it was, so that rows with an exactly equal
+    ratio come from one series of additions, and err together. Where that would join more than a third of the rows,
+    the compositions lie on a grid, and only equal ones are put together.
+
+    Parameters
+    ----------
+    values : (sample, component) array
+    """
+    _, first, same = np.unique(values.round(6), axis=0, return_index=True, return_inverse=True)
+    same = first.argsort().argsort()[same.reshape(-1)]  # as they are met, whatever the order of components
+    joined = connected_components(csr_array(_share_ratio(values) | (same[:, None] == same)), directed=False)[1]
+    return same if np.bincount(joined).max() > len(values) / 3 else joined.astype(np.int64)
+
+
+def _share_ratio(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    logs = np.log(np.where(values > 0, values, np.nan))
+    share = np.zeros((len(values), len(values)), dtype=bool)
+    for one in range(values.shape[1] if values.shape[1] > 2 else 0):
+        for other in range(one):
+            ratio = logs[:, one] - logs[:, other]
+            share |= np.abs(ratio[:, None] - ratio) < RATIO
+    return share

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from probspec.data import intake
 from probspec.data.axes import check_axis
-from probspec.errors import DataError, explain, known
 from probspec.data.rows import ArrayRows, Rows
+from probspec.errors import DataError, explain, known
 from probspec.spec import DataSpec
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probspec.data import intake
-from probspec.errors import DataError, explain
 from probspec.data.hdf5 import Reader
+from probspec.errors import DataError, explain
 
 BLOCK_BYTES = 2**24
 """Memory that one block of rows takes up, about."""

@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from probspec.batch import Batch
 from probspec.data import intake, partition
 from probspec.data.axes import convert_axis
-from probspec.batch import Batch
 from probspec.data.batches import Batches
-from probspec.errors import DataError, explain, known
 from probspec.data.parts import Parts, check_arrays
 from probspec.data.rows import ArrayRows, Rows
-from probspec.spec import DataSpec, Target, load_spec
 from probspec.data.storage import read_parts, write_parts
+from probspec.errors import DataError, explain, known
+from probspec.spec import DataSpec, Target, load_spec
 
 __all__ = ["Batches", "Spectra", "open_spectra"]
 
@@ -210,15 +210,16 @@ class Spectra:
         return self.select(~held), self.select(held)
 
     def alike(self, target: str) -> NDArray[np.int64]:
-        """Number the groups, (sample,); where there are none, rows with equal values of a target are one.
+        """Number the groups, (sample,); where there are none, rows related by their values of a target.
 
         What is held out together when a model looks for its own settings: a composition measured twelve times says
-        nothing new the twelfth time.
+        nothing new the twelfth time, and one made by an addition to another little.
         """
-        keys = self.targets[self._known(target, self.targets, "target")] if self.groups is None else self.groups
-        keys = keys.round(6) if keys.dtype.kind == "f" else keys
-        _, first, codes = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        return first.argsort().argsort()[codes.reshape(-1)]  # as they are met, whatever the order of components
+        values = self.targets[self._known(target, self.targets, "target")]
+        if self.groups is None:
+            return partition.related(values)
+        _, first, codes = np.unique(self.groups, return_index=True, return_inverse=True)
+        return first.argsort().argsort()[codes.reshape(-1)]
 
     def folds(self, k: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Row numbers (train, test) of `k` folds, whole groups at a time where there are groups.

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from probspec.data import intake
 from probspec.data.axes import check_axis
-from probspec.errors import DataError, explain
 from probspec.data.hdf5 import Reader, Writer
 from probspec.data.parts import Parts, channel_numbers
 from probspec.data.rows import ArrayRows, FileRows, Rows, blocks, stamp
+from probspec.errors import DataError, explain
 from probspec.spec import DataSpec, Layout
 from probspec.units import axis_unit
 

@@ -18,11 +18,11 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.training.blame import name_rows
 from probspec.errors import GuideError, QueryError, explain
 from probspec.models.base import Model, Program
 from probspec.seeding import seeded
 from probspec.sites import PLATE
+from probspec.training.blame import name_rows
 from probspec.training.validation import validation
 
 OUTER = "draw"

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from probspec.batch import Batch
 from probspec.draws.draw import draw
-from probspec.errors import QueryError, explain, known
 from probspec.draws.gather import array, batches, join, label, tensors
+from probspec.errors import QueryError, explain, known
 from probspec.models.base import Model
 from probspec.seeding import child_seed, seeded
 from probspec.sites import latent_sites

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
-from probspec.errors import QueryError, explain
 from probspec.draws.gather import array, tensors
-from probspec.priors import Law, Priors
 from probspec.draws.psis import Weights, smooth
+from probspec.errors import QueryError, explain
+from probspec.priors import Law, Priors
 from probspec.supports import describe, same_support
 from probspec.training.validation import validation
 

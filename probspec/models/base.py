@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from probspec.batch import Batch
 from probspec.errors import QueryError, explain
-from probspec.training.options import TrainOptions
 from probspec.priors import Priors
 from probspec.spec import DataSpec
+from probspec.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from probspec.data.spectra import Spectra

@@ -48,17 +48,17 @@ from torch.distributions import constraints
 
 from probspec.batch import Batch
 from probspec.data.spectra import Spectra
-from probspec.nets.decoders import Decoder, MixingDecoder, NetworkDecoder
 from probspec.errors import SpecError, explain, known
 from probspec.guides import ConditionalGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
+from probspec.nets.decoders import Decoder, MixingDecoder, NetworkDecoder
 from probspec.nets.layers import mlp
-from probspec.training.options import TrainOptions
+from probspec.nets.summaries import Summaries
 from probspec.priors import Priors, flat
 from probspec.seeding import seeded
 from probspec.sites import Site
 from probspec.spec import DataSpec
-from probspec.nets.summaries import Summaries
+from probspec.training.options import TrainOptions
 
 EDGE = 1e-6
 RESOLUTION = 1e-3  # mass fraction below which a component cannot be told from an absent one

@@ -56,6 +56,7 @@ class Calibration(nn.Module):
         self.centre = y.double().mean(0)
         apart, said = y.double() - self.centre, held_out.mean - held_out.mean.mean(0)
         self.slope = ((said * apart).sum() / apart.square().sum().clamp_min(1e-300)).clamp(self.STEEPEST, 1.0)
+        self.inflation = torch.ones_like(self.slope)
         undone = self(held_out)
         errors = (undone.mean - y) / undone.variance.sqrt()
         self.inflation = (errors.abs().quantile(0.9) / 1.645).clamp_min(1e-3)

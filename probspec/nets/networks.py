@@ -14,10 +14,10 @@ from probspec.batch import Batch
 from probspec.nets.encoder import Encoder, Summary
 from probspec.nets.kernels import Scores
 from probspec.nets.layers import mlp
-from probspec.training.options import TrainOptions
-from probspec.seeding import child_seed, seeded
-from probspec.training.train import train
 from probspec.nets.views import applicable
+from probspec.seeding import child_seed, seeded
+from probspec.training.options import TrainOptions
+from probspec.training.train import train
 
 FARTHEST = 8.0  # standard deviations of a score, beyond which a network would only make things up
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributions.constraints import Constraint
 
 from probspec.batch import Batch
+from probspec.errors import DataError, explain
 from probspec.nets.encoder import Calibration, Summary
 from probspec.nets.encoders import fit_encoder, new_encoder, refitted
-from probspec.errors import DataError, explain
 from probspec.nets.evidence import Evidence, Start
 
 KEPT = 0.7  # share of modalities that stay in a dream

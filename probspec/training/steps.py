@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from probspec.batch import Batch
-from probspec.training.blame import FirstBadSite, name_rows
 from probspec.errors import FitError, explain
-from probspec.training.options import TrainOptions
 from probspec.seeding import seeded
+from probspec.training.blame import FirstBadSite, name_rows
+from probspec.training.options import TrainOptions
 
 Loss = Callable[[Batch, float], dict[str, Tensor]]
 

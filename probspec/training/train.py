@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from probspec.batch import Batch
-from probspec.training.checkpoint import load_checkpoint, save_checkpoint
 from probspec.errors import FitError, ProbspecWarning
+from probspec.seeding import child_seed
+from probspec.training.checkpoint import load_checkpoint, save_checkpoint
 from probspec.training.history import History
 from probspec.training.options import TrainOptions
 from probspec.training.precision import precision
-from probspec.seeding import child_seed
 from probspec.training.snapshot import Snapshot
 from probspec.training.steps import Loss, NotFinite, Steps
 from probspec.training.validation import validation
