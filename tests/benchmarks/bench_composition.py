@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.bench_composition [--set NAME ...] [--repeats 3] [--folds 5]
 
-Whole groups of the file are left out, each repeat with other folds. Every method is given the training rows alone, without
-groups or settings; the baselines choose theirs by grouped cross-validation inside. Printed are means and standard
-deviations over the repeats; "mixtures" leaves out rows of a pure component, which no other row can teach. The sets are read from the folder that `PROBSPEC_SHARED_DATA` names, else from
-`../shared/data` beside the checkout.
+Whole groups of the file are left out, each repeat with other folds. Every method is given the training rows alone,
+without groups or settings; the baselines choose theirs by grouped cross-validation inside. Printed are means and
+standard deviations over the repeats; "mixtures" leaves out rows of a pure component, which no other row can teach.
+The sets are read from the folder that `PROBSPEC_SHARED_DATA` names, else from `../shared/data` beside the checkout.
 """
 
 import argparse
@@ -31,8 +31,10 @@ Scores = dict[str, dict[str, float]]
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
-    print("| set | method | seen | MAE | MAE of mixtures | mean KL | 90 % cover | anomaly | fit, s |\n"
-          "|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| set | method | seen | MAE | MAE of mixtures | mean KL | 90 % cover | anomaly | fit, s |\n"
+        "|---|---|---|---|---|---|---|---|---|"
+    )
     for name in arguments.set:
         data = ps.open_spectra(shared_file(name), name).load()
         runs = [cross_validate(data, SETS[name], arguments.folds, seed) for seed in range(arguments.repeats)]
