@@ -1,8 +1,9 @@
 """Honest rivals: PLS, k nearest neighbours and ridge regression from spectra to compositions.
 
-Each tries the views of `probspec.nets.views` (raw, SNV, derivatives, centred logarithm, ...) and chooses the view and its own strength (number of latent variables, neighbours, penalty) together, by grouped cross-validation
-inside the rows it was given: rows of one group, by default of one composition, are never on both sides. Several
-modalities are joined after each block is scaled to unit variance, and each may take its own view.
+Each tries the views of `probspec.nets.views` (raw, SNV, derivatives, centred logarithm, ...) and chooses the view and
+its own strength (number of latent variables, neighbours, penalty) together, by grouped cross-validation inside the
+rows it was given: rows of one group, by default of one composition, are never on both sides. Several modalities are
+joined after each block is scaled to unit variance, and each may take its own view.
 """
 
 from __future__ import annotations

@@ -100,5 +100,5 @@ def draw_spectra(path: Path, answer: Posterior, spectra: Spectra, prob: float) -
 def draw_training(path: Path, fitted: Fit) -> Path:
     """Draw the loss terms over training."""
     figure, axes = plots.new_figure()
-    plots.loss_history(axes[0, 0], fitted.history.terms, step="Entry of the history")
+    plots.loss_history(axes[0, 0], fitted.history.terms, at=fitted.history.epoch)
     return plots.save(figure, path)

@@ -114,5 +114,5 @@ def label_spectra(
     kind = spectra.spec.modalities[modality]
     dim = f"{modality}_{kind.axis.name}"
     axis = spectra.axes[modality] if modality in spectra.axes else np.arange(values.shape[-1])
-    coords = {**outer, dim: (dim, axis, {"unit": kind.axis.unit})}
+    coords = {**outer, dim: (dim, axis, {"unit": kind.axis.unit, "long_name": kind.axis.name})}
     return xr.DataArray(values, coords, (*outer, dim), attrs={"unit": kind.unit})
