@@ -292,7 +292,7 @@ class UVAE(Model):
 
     def _composition_error(self, batch: Batch) -> Tensor:
         """KL(y || mean of q(y | x)) over the labelled spectra."""
-        mean = self.composition(batch).rsample((MEAN_OF,)).mean(0)
+        mean = self.composition(batch).rsample((MEAN_OF,)).mean(0).clamp_min(EDGE)  # whose logarithm has a gradient
         y, counted = self._label(batch), batch.labelled[self.target] & self._seen(batch)
         if self._asked.support != "simplex":
             return (counted * (y - mean).square().sum(-1)).mean()
