@@ -19,7 +19,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
     temporary = _temporary(path)
     _fill(temporary, write)
     os.replace(temporary, path)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -31,12 +31,12 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     temporary.mkdir()
     for name, content in files.items():
         _fill(temporary / name, lambda file, content=content: file.write(content))
-    _sync_folder(temporary)
+    sync(temporary)
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         os.rename(path, old)
     os.rename(temporary, path)
-    _sync_folder(path.parent)
+    sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -63,8 +63,9 @@ def _fill(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
         return
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -300,6 +300,7 @@ def test_a_lazy_set_outlives_a_change_of_folder(spectra, lazy, tmp_path, monkeyp
 
 def test_lazy_spectra_can_be_copied_and_sent_to_workers(lazy):
     assert_same(lazy, copy.deepcopy(lazy))
+    # Worker processes receive their spectra this way; nothing is unpickled from a file.
     assert_same(lazy, pickle.loads(pickle.dumps(lazy)))
 
 

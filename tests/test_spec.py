@@ -147,6 +147,7 @@ def test_an_unknown_name_suggests_a_known_one():
 def test_constructors_raise_the_same_error_which_can_be_pickled():
     with pytest.raises(SpecError, match="Axis: unit: 'mile'") as caught:
         Axis(name="x", unit="mile")
+    # An error raised in a worker process reaches the parent this way; nothing is unpickled from a file.
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(SpecError, match="is not a table"):
         DataSpec.from_config(["name"])

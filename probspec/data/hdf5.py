@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from probspec.atomic import sync
 from probspec.errors import DataError, ProbspecError, explain
 
 ROWS = 128
@@ -166,9 +167,9 @@ class Writer:
             with self._guard():
                 self._root.close()
                 if error is None:
-                    _sync(self._part)
+                    sync(self._part)
                     os.replace(self._part, self.file)
-                    _sync(self.file.parent)
+                    sync(self.file.parent)
         finally:
             self._part.unlink(missing_ok=True)
 
@@ -249,13 +250,3 @@ def _plain(value: Any) -> str | int | tuple[str, ...]:
 
 def _text(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
