@@ -23,13 +23,14 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from probspec.data.spectra import Spectra
 from probspec.errors import DataError, explain, known
 from probspec.fit import Fit, fit
-from probspec.models.uvae import EDGE, UVAE
+from probspec.models.uvae import UVAE
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
 from probspec.spec import DataSpec, Support, anonymous_spec
 from probspec.training.options import TrainOptions
 
 SUPPORTS = ("auto", "simplex", "positive", "real")
+ABSENT = 1e-9  # what a label of zero counts as where a prior is learnt: less than any balance shows
 ROUNDING = 1e-3  # how far the rows of a composition may be from summing to 1
 
 
@@ -219,7 +220,7 @@ def learnt_prior(Y: NDArray[np.float64], support: str) -> TorchDistribution:
 
 def _concentrations(Y: NDArray[np.float64]) -> torch.Tensor:
     """Most likely concentrations of a Dirichlet, between 0.1 and 10, given rows that were moved off the faces."""
-    log_y = torch.from_numpy(np.log((Y + EDGE) / (1 + EDGE * Y.shape[1]))).mean(0)
+    log_y = torch.from_numpy(np.log((Y + ABSENT) / (1 + ABSENT * Y.shape[1]))).mean(0)
 
     def loss(log_concentration: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         at = torch.tensor(log_concentration, requires_grad=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from probspec.nets.encoder import Calibration, Summary
+from probspec.nets.encoder import Summary, Tempering
 from probspec.nets.encoders import KINDS, fit_encoder, new_encoder
 from probspec.nets.kernels import Kernel, KernelEncoder, KernelExpert, Scores, by_size, kernels
 from probspec.nets.networks import NetworkEncoder
@@ -274,38 +274,27 @@ def test_candidates_fit_the_number_of_rows():
     assert {kernel.rank for kernel in kernels(applicable(linear()[0]), 100)} == {0, 6, 8, 12, 16, 24}
 
 
-class TestCalibration:
-    """Summaries that shrink towards the mean and are too sure of themselves."""
+class TestTempering:
+    def test_widths_go_half_way_to_the_typical_one(self):
+        said = Summary(normal(3, 1), torch.tensor([[0.01], [0.04], [0.16]], dtype=torch.float64).square())
+        tempering = Tempering()
+        tempering.fit(said)
+        tempered = tempering(said)
+        assert torch.equal(tempered.mean, said.mean)
+        widths = tempered.variance.sqrt()[:, 0]
+        assert widths.tolist() == pytest.approx([0.02, 0.04, 0.08])
 
-    def held_out(self, slope: float, boast: float, rows: int = 4000) -> tuple[Summary, torch.Tensor]:
-        y = normal(rows, 3)
-        y = 5 + y - y.mean(0)
-        mean = 5 + slope * (y - 5) + 0.1 * normal(rows, 3, seed=1)
-        return Summary(mean, torch.full_like(mean, (0.1 / boast) ** 2)), y
+    def test_strangers_are_as_unknown_as_they_are_said_to_be(self):
+        tempering = Tempering()
+        tempering.fit(Summary(torch.zeros(2, 1), torch.tensor([[1.0], [16.0]])))
+        widths = tempering(Summary(torch.zeros(3, 1), torch.tensor([[16.0], [64.0], [1600.0]]))).variance.sqrt()
+        assert (widths / widths[0])[:, 0].tolist() == pytest.approx([1.0, 2.0, 10.0])
 
-    @pytest.mark.parametrize("slope", [0.4, 0.9])
-    @pytest.mark.parametrize("boast", [1.0, 3.0])
-    def test_shrinkage_and_boasting_are_undone(self, slope, boast):
-        said, y = self.held_out(slope, boast)
-        calibration = Calibration(3)
-        calibration.fit(said, y)
-        undone = calibration(said)
-        assert calibration.slope.item() == pytest.approx(slope, rel=0.02)
-        high = y > 6  # unbiased at every y, not only in the middle
-        assert (undone.mean - y)[high].mean().abs() < 0.02
-        assert ((undone.mean - y).square() / undone.variance).mean().item() == pytest.approx(1, abs=0.1)
-
-    def test_an_encoder_that_knows_nothing_is_not_blown_up(self):
-        said, y = self.held_out(0.0, 1.0)
-        calibration = Calibration(3)
-        calibration.fit(said, y)
-        assert calibration.slope.item() == Calibration.STEEPEST and calibration(said).variance.isfinite().all()
-
-    @pytest.mark.parametrize("equal", ["labels", "both"])
-    def test_equal_labels(self, equal):
-        said, y = self.held_out(1.0, 1.0, rows=9)
-        y = torch.full_like(y, 5.0)
-        said = Summary(y, said.variance) if equal == "both" else said
-        calibration = Calibration(3)
-        calibration.fit(said, y)
-        assert calibration(said).mean.isfinite().all() and (calibration(said).variance > 0).all()
+    def test_units_do_not_matter(self):
+        mean, variance = normal(20, 3), normal(20, 3, seed=1).exp()
+        widths = []
+        for unit in (1e-6, 1.0, 1e6):
+            tempering, said = Tempering(), Summary(unit * mean, unit**2 * variance)
+            tempering.fit(said)
+            widths.append(tempering(said).variance.sqrt() / unit)
+        assert torch.allclose(widths[0], widths[1]) and torch.allclose(widths[1], widths[2])

@@ -134,36 +134,74 @@ class TestLaw:
 
 
 class TestFit:
+    """Summaries of held-out rows about a truth of zero."""
+
+    def learnt(self, errors: torch.Tensor, components: int = 1, groups: int | None = None, stated: float = 1.0):
+        """Evidence from errors, NaN where a modality is missing, of widths that are `stated`."""
+        rows, width = errors.shape
+        joint, present = Evidence(width // components, components), ~errors.isnan()
+        y, deviation = torch.zeros(rows, components), torch.full_like(errors, stated)
+        codes = torch.arange(rows) % (groups or rows)
+        joint.fit(errors.nan_to_num(), deviation, present, y, codes, constraints.real_vector)
+        return joint
+
     def errors(self, rows: int, correlation: float) -> torch.Tensor:
         common, own = torch.randn(rows, 1), torch.randn(rows, 2)
         return correlation**0.5 * common + (1 - correlation) ** 0.5 * own
 
     def test_correlation_is_found_and_shrunk(self):
-        joint, errors = Evidence(2, 1), self.errors(4000, 0.8)
-        joint.fit(errors, torch.ones(4000, 2), groups=2)  # half of the weight goes to independence
-        assert joint.correlation[0, 1].item() == pytest.approx(0.4, abs=0.03)
-        joint.fit(errors, torch.ones(4000, 2), groups=4000)
-        assert joint.correlation[0, 1].item() == pytest.approx(0.8, abs=0.03)
+        errors = self.errors(4000, 0.8)
+        assert self.learnt(errors, groups=8).correlation[0, 1].item() == pytest.approx(0.4, abs=0.03)  # half is doubted
+        assert self.learnt(errors).correlation[0, 1].item() == pytest.approx(0.8, abs=0.03)
 
-    def test_widths_are_those_of_the_summaries(self):
-        """Calibrated already; here only the correlations are learnt."""
-        joint = Evidence(2, 1)
-        joint.fit(3 * self.errors(100, 0.5), torch.ones(100, 2), groups=100)
-        scale = joint.errors(torch.tensor([[0.1, 0.2]]), torch.ones(1, 2, dtype=torch.bool))[0]
-        assert torch.allclose((scale @ scale.T).diagonal().sqrt(), torch.tensor([0.1, 0.2]))
+    @pytest.mark.parametrize("boast", [0.5, 3.0])
+    def test_widths_are_those_of_the_errors(self, boast):
+        joint = self.learnt(self.errors(4000, 0.0), stated=1 / boast)
+        scale = joint.errors(torch.full((1, 2), 1 / boast), torch.ones(1, 2, dtype=torch.bool))[0]
+        assert torch.allclose((scale @ scale.T).diagonal().sqrt(), torch.ones(2), rtol=0.05)
+        assert torch.allclose(joint.width, torch.ones(1), rtol=0.05)
+
+    def test_one_modality_is_widened_without_the_other(self):
+        joint = self.learnt(self.errors(4000, 0.0) * torch.tensor([1.0, 4.0]))
+        assert joint.alone.tolist() == pytest.approx([1.0, 4.0], rel=0.05)
+
+    def test_what_errs_together_is_widened_together(self):
+        """Few groups: the correlation is doubted, but not what their mean was seen to miss."""
+        joint, both = self.learnt(self.errors(4000, 0.9), groups=2), torch.ones(1, 2, dtype=torch.bool)
+        assert joint.correlation[0, 1] < 0.3 and joint.together > 1.1
+        start = joint.start(torch.zeros(1, 2), torch.ones(1, 2), both, constraints.real_vector)
+        assert start.scale_tril.item() == pytest.approx(0.95**0.5, rel=0.05)  # of the mean of two that go together
+        alone = torch.tensor([[True, False]])
+        start = joint.start(torch.zeros(1, 2), torch.ones(1, 2), alone, constraints.real_vector)
+        assert start.scale_tril.item() == pytest.approx(1.0, rel=0.05)
+
+    def test_on_the_simplex_intervals_hold_nine_tenths_of_the_truth(self):
+        """Errors that keep the sum are narrower on the plane than components taken one by one."""
+        y = torch.distributions.Dirichlet(torch.full((3,), 5.0)).sample((4000,))
+        errors = 0.02 * torch.randn(4000, 3)
+        summary = y + errors - errors.mean(-1, keepdim=True)
+        joint, present = Evidence(1, 3), torch.ones(4000, 3, dtype=torch.bool)
+        deviation = torch.full_like(y, 0.005)
+        joint.fit(summary, deviation, present, y, torch.arange(2).repeat(2000), constraints.simplex)
+        start = joint.start(summary, deviation, present, constraints.simplex)
+        draws = start.location + (start.scale_tril @ torch.randn(200, 4000, 2, 1))[..., 0]
+        lower, upper = bijection(constraints.simplex)(draws).quantile(torch.tensor([0.05, 0.95]), 0)
+        assert ((lower <= y) & (y <= upper)).float().mean().item() == pytest.approx(0.9, abs=0.02)
 
     def test_modalities_never_seen_together(self):
-        joint, errors = Evidence(2, 1), self.errors(100, 0.8)
+        errors = self.errors(100, 0.8)
         errors[:50, 0], errors[50:, 1] = torch.nan, torch.nan
-        joint.fit(errors, torch.where(errors.isnan(), torch.nan, 0.1), groups=100)
-        assert torch.allclose(joint.correlation, torch.eye(2)) and torch.allclose(joint.width, torch.tensor([0.1]))
+        joint = self.learnt(errors)
+        assert torch.allclose(joint.correlation, torch.eye(2)) and joint.together == 1
 
     def test_missing_pairs_leave_a_proper_covariance(self):
-        joint, errors = Evidence(2, 3), torch.randn(12, 6)
-        errors = torch.where(torch.rand(12, 6) < 0.5, torch.nan, errors)
-        joint.fit(errors, torch.where(errors.isnan(), torch.nan, 0.1), groups=12)
+        joint = self.learnt(torch.where(torch.rand(12, 6) < 0.5, torch.nan, torch.randn(12, 6)), components=3)
         assert torch.linalg.eigvalsh(joint.correlation).min() > 0
         assert torch.allclose(joint.correlation.diagonal(), torch.ones(6), atol=1e-5)
+
+    def test_no_error_at_all(self):
+        joint = self.learnt(torch.zeros(9, 2))
+        assert (joint.alone > 0).all() and joint.width.isfinite().all()
 
 
 def test_a_tangent_touches():

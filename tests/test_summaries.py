@@ -11,7 +11,6 @@ from torch.distributions import constraints
 from probspec.batch import Batch
 from probspec.errors import DataError
 from probspec.nets import kernels
-from probspec.nets.encoder import Calibration
 from probspec.nets.kernels import KernelExpert
 from probspec.nets.summaries import KEPT, Summaries
 
@@ -24,7 +23,7 @@ def quick():
 
 def fitted(batch: Batch, groups: torch.Tensor | None = None) -> tuple[Summaries, dict[str, torch.Tensor]]:
     made = Summaries(tuple(CHANNELS), 3)
-    return made, made.fit(batch, "abundance", torch.arange(len(batch)) if groups is None else groups, 0)
+    return made, made.fit(batch, "abundance", constraints.simplex, torch.arange(len(batch)) if groups is None else groups, 0)
 
 
 def test_side_by_side_and_masked():
@@ -51,7 +50,8 @@ def test_standardised_errors_of_new_rows_are_of_order_one():
     made, _ = fitted(fused(60).to_batch())
     new = fused(300, seed=1).to_batch()
     extras = made.encode(new)
-    square = ((extras["summary"] - new.y["abundance"].tile(2)) / extras["deviation"]).square().mean(0)
+    spread = made.evidence.errors(extras["deviation"], extras["measured"]).square().sum(-1).sqrt()
+    square = ((extras["summary"] - new.y["abundance"].tile(2)) / spread).square().mean(0)
     assert ((square > 0.4) & (square < 1.8)).all(), square
 
 
@@ -66,11 +66,10 @@ def test_unlabelled_rows_are_summarised_and_teach_nothing():
 
 
 def test_labels_of_a_composition_do_not_reach_its_own_rows(monkeypatch):
-    """For a fixed kernel and strength; these and the calibration are chosen by all rows."""
+    """For a fixed kernel and strength; these are chosen by all rows."""
     monkeypatch.setattr(KernelExpert, "STRENGTHS", torch.tensor([1e-3], dtype=torch.float64))
     monkeypatch.setattr(kernels, "kernels", lambda views, most: tuple(kernels.Kernel(view) for view in views))
     monkeypatch.setattr(kernels, "applicable", lambda x: ("raw",))
-    monkeypatch.setattr(Calibration, "fit", lambda *arguments: None)
     batch, groups = fused(40).to_batch(), torch.arange(20).repeat_interleave(2)
     own = groups == 7
     _, before = fitted(batch, groups)
@@ -142,8 +141,9 @@ class TestDream:
         assert dream.extras["measured"].all(-1).float().mean().item() == pytest.approx(expected.item(), abs=0.03)
 
     def test_summaries_scatter_as_the_evidence_says(self):
-        _, lent, dream, y = self.dreamt()
-        standard = (dream.extras["summary"] - y.tile(2)) / lent.extras["deviation"]
+        made, _, dream, y = self.dreamt()
+        spread = made.evidence.errors(dream.extras["deviation"], dream.extras["measured"]).square().sum(-1).sqrt()
+        standard = (dream.extras["summary"] - y.tile(2)) / spread
         for column in range(6):
             seen = standard[dream.extras["measured"][:, column], column]
             assert seen.mean().abs() < 0.08 and seen.std().item() == pytest.approx(1, abs=0.06)

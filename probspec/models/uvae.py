@@ -94,7 +94,7 @@ class Preset:
 
 
 PRESETS = {
-    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=400, learning_rate=5e-3),
+    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=800, learning_rate=5e-3),
     "paper": Preset(False, 8, 1.0, 1.0, 1.0, 1.0, steps=3000, learning_rate=1e-3),
 }
 
@@ -312,7 +312,9 @@ class UVAE(Model):
         """Fit scalings, decoders and encoders as far as closed forms and cross-fitting go."""
         batch = spectra.to_batch()
         groups = torch.from_numpy(spectra.alike(self.target))
-        extras = self.summaries.fit(batch, self.target, groups, seed) if self.preset.summaries else {}
+        extras = {}
+        if self.preset.summaries:
+            extras = self.summaries.fit(batch, self.target, self.guide_y.site.support, groups, seed)
         for name, decoder in self.decoders.items():
             chosen = batch.labelled[self.target] & batch.present[name]
             decoder.fit(batch.x[name][chosen], batch.y[self.target][chosen], groups[chosen])

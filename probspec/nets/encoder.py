@@ -35,36 +35,28 @@ class Summary:
         return torch.distributions.Normal(self.mean, self.variance.sqrt()).log_prob(y).sum(-1).mean().item()
 
 
-class Calibration(nn.Module):
-    """What held-out rows say of an encoder: how far it shrinks towards the mean, how much wider it errs than it says.
+class Tempering(nn.Module):
+    """Widths half-way, on a logarithmic scale, between what an encoder states and what it states typically.
 
-    A regression answers with the mean of what is left possible: the summary of a composition y lies about
-    centre + slope (y - centre), the slope below 1 where spectra say little. Undone, the summary is unbiased at every y,
-    and what was believed beforehand is the business of the prior alone.
+    An encoder knows which spectra it knows less, but exaggerates: held-out errors grow about as the square root of
+    the widths. Beyond the widest that was held out nobody has checked, and a stranger's width grows as stated. How
+    wide they are all in all is learnt where the modalities come together.
     """
 
-    STEEPEST: ClassVar[float] = 0.2  # least slope that is undone; an encoder below it knows next to nothing
-
-    def __init__(self, components: int):
+    def __init__(self):
         super().__init__()
-        self.register_buffer("centre", torch.zeros(components, dtype=torch.float64))
-        self.register_buffer("slope", torch.ones((), dtype=torch.float64))
-        self.register_buffer("inflation", torch.ones((), dtype=torch.float64))
+        self.register_buffer("typical", torch.ones((), dtype=torch.float64))
+        self.register_buffer("widest", torch.ones((), dtype=torch.float64))
 
-    def fit(self, held_out: Summary, y: Tensor) -> None:
-        """Learn from summaries of held-out rows and their true `y` : (sample, component)."""
-        self.centre = y.double().mean(0)
-        apart, said = y.double() - self.centre, held_out.mean - held_out.mean.mean(0)
-        self.slope = ((said * apart).sum() / apart.square().sum().clamp_min(1e-300)).clamp(self.STEEPEST, 1.0)
-        self.inflation = torch.ones_like(self.slope)
-        undone = self(held_out)
-        errors = (undone.mean - y) / undone.variance.sqrt()
-        self.inflation = (errors.abs().quantile(0.9) / 1.645).clamp_min(1e-3)
+    def fit(self, held_out: Summary) -> None:
+        """Learn the typical and the largest variance from summaries of held-out rows."""
+        variance = held_out.variance.double()
+        self.typical, self.widest = variance.log().mean().exp(), variance.max()
 
     def forward(self, summary: Summary) -> Summary:
-        """Undo the shrinkage, and widen."""
-        mean = self.centre + (summary.mean - self.centre) / self.slope
-        return Summary(mean, summary.variance * (self.inflation / self.slope).square())
+        """Draw the widths together."""
+        known = summary.variance.clamp_max(self.widest)
+        return Summary(summary.mean, (known * self.typical).sqrt() * summary.variance / known)
 
 
 class Encoder(nn.Module, ABC):

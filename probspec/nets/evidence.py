@@ -20,6 +20,9 @@ from probspec.transforms import SmoothedSimplex
 
 BOUNDS = {"lower": -torch.inf, "upper": torch.inf}
 FARTHEST = 1000.0  # widths of the summaries, which is as good as nothing known
+NORMAL_90 = 1.645  # standard deviations within which 90 % of normal errors lie
+DOUBT = 4.0  # independent compositions per summary that outweigh the guess that errors do not go together
+FEWEST_TOGETHER = 5  # rows of several modalities, below which nothing is learnt of their combination
 
 
 @dataclass(frozen=True)
@@ -58,31 +61,64 @@ class Evidence(nn.Module):
         self.modalities, self.components = modalities, components
         self.register_buffer("width", torch.ones(components))
         self.register_buffer("correlation", torch.eye(modalities * components))
+        self.register_buffer("alone", torch.ones(modalities))
+        self.register_buffer("together", torch.ones(()))
 
-    def fit(self, errors: Tensor, deviation: Tensor, groups: int) -> None:
-        """Learn widths and correlations from standardised out-of-fold errors.
+    def fit(
+        self, summary: Tensor, deviation: Tensor, present: Tensor, y: Tensor, groups: Tensor, support: Constraint
+    ) -> None:
+        """Learn how errors go together, then how wide they are, from summaries of held-out rows.
 
         Parameters
         ----------
-        errors : (sample, modality * component) Tensor
-            Residual over standard deviation; NaN where a modality is missing.
-        deviation : (sample, modality * component) Tensor
-            That standard deviation.
-        groups : int
-            Number of independent compositions among the rows, which sets how far correlations are shrunk.
+        summary, deviation : (sample, modality * component) Tensor
+            Of rows that the encoders have not seen.
+        present : (sample, modality * component) bool Tensor
+        y : (sample, component) Tensor
+            The truth.
+        groups : (sample,) int Tensor
+            Rows of one group are not independent; fewer groups let correlations be shrunk further.
+        support : Constraint
+            Of the composition.
         """
-        seen = errors.isfinite()
-        self.width = deviation.nanmedian(0).values.reshape(self.modalities, -1).amin(0).to(self.width)
-        filled = torch.where(seen, errors, torch.zeros_like(errors)).double()
-        pairs = (seen.double().T @ seen.double()).clamp_min(1)
-        second = filled.T @ filled / pairs
-        width = second.diagonal().sqrt()
-        shrunk = _shrink(second / (width[:, None] * width).clamp_min(1e-12), len(width) / (len(width) + groups))
-        self.correlation = shrunk.to(self.correlation)
+        typical = torch.where(present, deviation, torch.nan).nanmedian(0).values.reshape(self.modalities, -1)
+        self.width = typical.amin(0).to(self.width)
+        errors = torch.where(present, (summary - y.tile(self.modalities)) / deviation, 0.0).double()
+        second = errors.T @ errors / (present.double().T @ present.double()).clamp_min(1)
+        scale = second.diagonal().sqrt()
+        doubt = DOUBT * len(scale)
+        weight = doubt / (doubt + len(groups.unique()))
+        self.correlation = _shrink(second / (scale[:, None] * scale).clamp_min(1e-12), weight).to(self.correlation)
+        self.alone, self.together = torch.ones_like(self.alone), torch.ones_like(self.together)
+        owner = torch.arange(self.modalities, device=y.device).repeat_interleave(self.components)
+        for position in range(self.modalities):
+            self.alone[position] = self._excess(summary, deviation, present & (owner == position), y, support)
+        self.width = (self.alone[:, None] * typical).amin(0).to(self.width)
+        several = self._several(present)
+        if several.sum() >= FEWEST_TOGETHER:
+            self.together = self._excess(summary, deviation, present & several, y, support).clamp_min(1)
+
+    def _several(self, present: Tensor) -> Tensor:
+        """Whether more than one modality was measured, (..., sample, 1)."""
+        return present.unflatten(-1, (self.modalities, self.components)).any(-1).sum(-1, keepdim=True) > 1
+
+    def _excess(self, summary: Tensor, deviation: Tensor, present: Tensor, y: Tensor, support: Constraint) -> Tensor:
+        """How many times wider 90 % of the standardised errors of combined summaries spread than normal ones."""
+        rows = present.any(-1)
+        summary, deviation, present = summary[rows], deviation[rows], present[rows]
+        start = self.start(summary, deviation, present, support)
+        factor = self.errors(deviation, present)
+        origin, value, slope = linearise(support, *self._pool(summary * present, factor, self._design(present)))
+        mean = value + (slope @ (start.location - origin)[..., None])[..., 0]
+        spread = (slope @ start.scale_tril).square().sum(-1).sqrt()
+        errors = (mean - y[rows]) / spread
+        return (errors.abs().quantile(0.9) / NORMAL_90).clamp_min(1e-3)
 
     def errors(self, deviation: Tensor, present: Tensor) -> Tensor:
         """Cholesky factor of the errors' covariance, (..., sample, m * k, m * k); unit where nothing was measured."""
-        scale = torch.where(present, deviation, torch.ones_like(deviation))
+        widened = deviation * self.alone.repeat_interleave(self.components)
+        widened = torch.where(self._several(present), self.together * widened, widened)
+        scale = torch.where(present, widened, torch.ones_like(deviation))
         both = present[..., :, None] & present[..., None, :]
         identity = torch.eye(deviation.shape[-1], dtype=deviation.dtype, device=deviation.device)
         return scale[..., None] * torch.linalg.cholesky(torch.where(both, self.correlation, identity))
@@ -95,8 +131,7 @@ class Evidence(nn.Module):
     def start(self, summary: Tensor, deviation: Tensor, present: Tensor, support: Constraint) -> Start:
         """Combine the summaries by generalised least squares in the coordinates of `support`, under a vague prior."""
         factor = self.errors(deviation, present)
-        design = torch.eye(self.components, dtype=summary.dtype, device=summary.device).tile(self.modalities, 1)
-        design = present[..., None] * design
+        design = self._design(present).to(summary.dtype)
         mean, width = self._pool(summary * present, factor, design)
         origin, value, slope = linearise(support, mean, width)
         white = torch.linalg.solve_triangular(factor, design @ slope, upper=False)
@@ -106,6 +141,11 @@ class Evidence(nn.Module):
         scale = torch.linalg.cholesky(torch.linalg.inv(precision))
         context = torch.cat([0.5 * torch.asinh(mean / width), 0.5 * (width / self.width).log()], -1)
         return Start(origin + _within_reach(support, (scale @ (scale.mT @ step))[..., 0]), scale, context)
+
+    def _design(self, present: Tensor) -> Tensor:
+        """Each summary is that of one component, (..., sample, modality * component, component)."""
+        identity = torch.eye(self.components, device=present.device).tile(self.modalities, 1)
+        return present[..., None] * identity
 
     def _pool(self, summary: Tensor, factor: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each component, all modalities together."""

@@ -13,7 +13,7 @@ from torch.distributions.constraints import Constraint
 
 from probspec.batch import Batch
 from probspec.errors import DataError, explain
-from probspec.nets.encoder import Calibration, Summary
+from probspec.nets.encoder import Summary, Tempering
 from probspec.nets.encoders import fit_encoder, new_encoder, refitted
 from probspec.nets.evidence import Evidence, Start
 
@@ -40,10 +40,10 @@ class Summaries(nn.Module):
         super().__init__()
         self.modalities, self.components = tuple(modalities), components
         self.encoders = nn.ModuleDict()
-        self.calibrations = nn.ModuleDict({name: Calibration(components) for name in self.modalities})
+        self.temperings = nn.ModuleDict({name: Tempering() for name in self.modalities})
         self.evidence = Evidence(len(self.modalities), components)
 
-    def fit(self, batch: Batch, target: str, groups: Tensor, seed: int) -> dict[str, Tensor]:
+    def fit(self, batch: Batch, target: str, support: Constraint, groups: Tensor, seed: int) -> dict[str, Tensor]:
         """Fit the encoders and the law of their errors to the labelled rows.
 
         Parameters
@@ -51,6 +51,8 @@ class Summaries(nn.Module):
         batch : Batch
             The whole training set.
         target : str
+        support : Constraint
+            Of the target.
         groups : (sample,) int Tensor
             Rows that are held out together.
         seed : int
@@ -66,7 +68,7 @@ class Summaries(nn.Module):
             If a modality has fewer than five labelled spectra.
         """
         y, labelled = batch.y[target], batch.labelled[target]
-        summaries = self._summarise(batch)
+        summaries, held_out = {}, {}
         for name in self.modalities:
             chosen = labelled & batch.present[name]
             if chosen.sum() < FEWEST:
@@ -75,25 +77,25 @@ class Summaries(nn.Module):
                 raise DataError(explain(f"spectra/{name}", problem, expected=f"at least {FEWEST}", fix=fix))
             rows = batch.x[name][chosen], y[chosen], groups[chosen], seed
             self.encoders[name], out_of_fold = fit_encoder(*rows)
-            self.calibrations[name].fit(refitted(*rows) if len(y[chosen]) < SMALL else out_of_fold, y[chosen])
+            honest = refitted(*rows) if len(y[chosen]) < SMALL else out_of_fold
+            self.temperings[name].fit(honest)
+            held_out[name] = self._summary(batch, name, chosen, honest)
             summaries[name] = self._summary(batch, name, chosen, out_of_fold)
-        extras = self._join(summaries, batch)
-        errors = (extras["summary"] - y.tile(len(self.modalities))) / extras["deviation"]
-        known = extras["measured"] & labelled[:, None]
-        deviation = torch.where(known, extras["deviation"], torch.nan)
-        self.evidence.fit(torch.where(known, errors, torch.nan), deviation, len(groups[labelled].unique()))
-        return extras
+        told = {name: values[labelled] for name, values in self._join(held_out, batch).items()}
+        seen = told["summary"], told["deviation"], told["measured"]
+        self.evidence.fit(*seen, y[labelled], groups[labelled], support)
+        return self._join(summaries, batch)
 
     def _summary(self, batch: Batch, name: str, chosen: Tensor, out_of_fold: Summary) -> Summary:
-        """Calibrated summaries of all rows of a modality, those `chosen` out of fold; width 1 where it is missing."""
+        """Tempered summaries of all rows of a modality, those `chosen` out of fold; width 1 where it is missing."""
         mean = torch.zeros(len(batch), self.components, dtype=torch.float64, device=batch.index.device)
         variance = torch.ones_like(mean)
         others = batch.present[name] & ~chosen
         parts = [(chosen, out_of_fold)] if chosen.any() else []
         parts += [(others, self.encoders[name](batch.x[name][others]))] if others.any() else []
         for where, said in parts:
-            calibrated = self.calibrations[name](said)
-            mean[where], variance[where] = calibrated.mean.double(), calibrated.variance.double()
+            tempered = self.temperings[name](said)
+            mean[where], variance[where] = tempered.mean.double(), tempered.variance.double()
         return Summary(mean, variance)
 
     def _summarise(self, batch: Batch) -> dict[str, Summary]:
