@@ -22,8 +22,8 @@ def quick():
 
 
 def fitted(batch: Batch, groups: torch.Tensor | None = None) -> tuple[Summaries, dict[str, torch.Tensor]]:
-    made = Summaries(tuple(CHANNELS), 3)
-    return made, made.fit(batch, "abundance", constraints.simplex, torch.arange(len(batch)) if groups is None else groups, 0)
+    made, groups = Summaries(tuple(CHANNELS), 3), torch.arange(len(batch)) if groups is None else groups
+    return made, made.fit(batch, "abundance", constraints.simplex, groups, 0)
 
 
 def test_side_by_side_and_masked():

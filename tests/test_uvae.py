@@ -104,7 +104,7 @@ class TestPriors:
         rows = new.select(slice(0, 60))
         batch, points = rows.to_batch(extras=fitted.model.encode(rows)), _grid()
         with torch.no_grad():
-            law = fitted.model.summaries.law(batch, points[:, None].expand(-1, 60, -1))
+            law = fitted.model.reading.summaries.law(batch, points[:, None].expand(-1, 60, -1))
             share = torch.softmax(law.log_prob(batch.extras["summary"]).double(), 0)
         mean = (share.T @ points).numpy()
         sd = np.sqrt((share.T @ points.square()).numpy() - mean**2)
@@ -121,7 +121,7 @@ class TestPriors:
         lent = new.to_batch(extras=fitted.model.encode(new)).rows(torch.arange(dreams) % ROWS)
         with torch.no_grad(), seeded(11):
             y = fitted.model.priors.law("abundance").expand((dreams,)).sample()
-            guide = fitted.model.composition(fitted.model.summaries.dream(lent, y))
+            guide = fitted.model.composition(fitted.model.reading.summaries.dream(lent, y))
             ranks = (guide.sample((draws,)) < y).sum(0)
         for k, component in enumerate(COMPONENTS):
             counts = torch.bincount(ranks[:, k] * bins // (draws + 1), minlength=bins)

@@ -35,6 +35,7 @@ modality       sample, channel           real, observed              spread of i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -51,9 +52,7 @@ from probspec.data.spectra import Spectra
 from probspec.errors import SpecError, explain, known
 from probspec.guides import ConditionalGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
-from probspec.nets.decoders import Decoder, MixingDecoder, NetworkDecoder
-from probspec.nets.layers import mlp
-from probspec.nets.summaries import Summaries
+from probspec.nets.readings import NetworkReading, Reading, SummaryReading
 from probspec.priors import Priors, flat
 from probspec.seeding import seeded
 from probspec.sites import Site
@@ -72,30 +71,44 @@ class Preset:
 
     Parameters
     ----------
-    summaries : bool
-        Whether q(y | x) rests on frozen cross-fitted summaries, or on networks trained with the rest.
-    directions : int
-        Nuisance directions: of each modality with summaries, of all together with networks.
+    reading : type of Reading
+        What the guide is told of the spectra: frozen cross-fitted summaries, or networks trained with the rest.
+    nuisance : callable
+        Default law of the nuisance, given the number of modalities.
     forward, forward_discriminative, reverse, reverse_discriminative : float
         The weights a_f, a_fd, a_r and a_rd; a term of no weight is not computed.
     steps : int
         Of training.
     learning_rate : float
+    clip_norm : float, optional
+        Of the gradient.
     """
 
-    summaries: bool
-    directions: int
+    reading: type[Reading]
+    nuisance: Callable[[int], TorchDistribution]
     forward: float
     forward_discriminative: float
     reverse: float
     reverse_discriminative: float
     steps: int
     learning_rate: float
+    clip_norm: float | None
+
+
+def _normal(modalities: int) -> TorchDistribution:
+    """Six directions a modality, as the linear mixing story has them."""
+    return dist.Normal(torch.zeros(6 * modalities), 1.0).to_event(1)
+
+
+def _uniform(modalities: int) -> TorchDistribution:
+    """The published law: eight directions for all modalities together."""
+    return dist.Uniform(torch.full((8,), -1.5), 1.5).to_event(1)
 
 
 PRESETS = {
-    "default": Preset(True, 6, 1.0, 0.0, 1.0, 0.0, steps=800, learning_rate=5e-3),
-    "paper": Preset(False, 8, 1.0, 1.0, 1.0, 1.0, steps=3000, learning_rate=1e-3),
+    # The gradients of its two guides differ by orders of magnitude; one norm for both would silence the smaller.
+    "default": Preset(SummaryReading, _normal, 1.0, 0.0, 1.0, 0.0, steps=800, learning_rate=5e-3, clip_norm=None),
+    "paper": Preset(NetworkReading, _uniform, 1.0, 1.0, 1.0, 1.0, steps=3000, learning_rate=1e-3, clip_norm=10.0),
 }
 
 
@@ -132,33 +145,15 @@ class UVAE(Model):
         self.preset = PRESETS[preset]
         super().__init__(spec, priors or self.default_priors(spec, preset))
         self.chosen = {"preset": preset, "flow": flow}
-        self.cross_fits = self.preset.summaries
+        self.cross_fits = self.preset.reading.cut
         self.target, self._asked = spec.quantity()
-        self.components, self.directions = len(self._asked.components), self.priors.law("nuisance").event_shape.numel()
-        self.channels = spec.channels()
         y, z = (Site.of(name, self.priors.law(name)) for name in (self.target, "nuisance"))
-        if self.preset.summaries:
-            self.summaries = Summaries(tuple(self.channels), self.components)
-            told_y, told_z = 2 * self.components, self.directions
-        else:
-            told_y = told_z = self._make_readers()
-        self.decoders = nn.ModuleDict({m: self._decoder(k, m) for k, m in enumerate(self.channels)})
-        self.guide_y, self.guide_z = ConditionalGuide(y, told_y, flow), ConditionalGuide(z, told_z, "gaussian")
-
-    def _decoder(self, position: int, modality: str) -> Decoder:
-        sizes = self.channels[modality], self.components, self.directions
-        if not self.preset.summaries:
-            return NetworkDecoder(*sizes)
-        each = self.directions // len(self.channels)
-        own = slice(position * each, (position + 1) * each)
-        return MixingDecoder(*sizes, own)
-
-    def _make_readers(self, features: int = 128) -> int:
-        """Networks that tell the guides of x, and of x and y."""
-        seen = sum(self.channels.values()) + len(self.channels)
-        self.read_y = mlp([seen, 2 * features, features], nn.ReLU)
-        self.read_z = mlp([seen + self.components, 2 * features, features], nn.ReLU)
-        return features
+        self.channels = spec.channels()
+        directions = self.priors.law("nuisance").event_shape.numel()
+        self.reading = self.preset.reading(self.channels, len(self._asked.components), directions)
+        self.decoders = nn.ModuleDict({name: self.reading.decoder(name) for name in self.channels})
+        self.guide_y = ConditionalGuide(y, self.reading.told_y, flow)
+        self.guide_z = ConditionalGuide(z, self.reading.told_z, "gaussian")
 
     @classmethod
     def default_priors(cls, spec: DataSpec, preset: str = "default") -> Priors:
@@ -166,7 +161,7 @@ class UVAE(Model):
         name, target = spec.quantity()
         tables = {site: law for site, law in spec.priors.items() if site in (name, "nuisance")}
         given = Priors.from_config(tables, {name: len(target.components)})
-        return Priors({name: flat(target), "nuisance": _nuisance(PRESETS[preset], len(spec.modalities)), **given})
+        return Priors({name: flat(target), "nuisance": PRESETS[preset].nuisance(len(spec.modalities)), **given})
 
     # The forward pair.
 
@@ -176,8 +171,8 @@ class UVAE(Model):
         with rows(batch):
             with poutine.mask(mask=latent):
                 y = pyro.sample(self.target, self.priors.law(self.target))
-                if self.preset.summaries:
-                    pyro.sample("summary", self.summaries.law(batch, y), obs=self.summaries.seen(batch))
+                for name, (law, seen) in self.reading.observed(batch, y).items():
+                    pyro.sample(name, law, obs=seen)
             y = torch.where(batch.labelled[self.target][:, None], self._label(batch), y)
             with poutine.mask(mask=explained):
                 z = pyro.sample("nuisance", self.priors.law("nuisance"))
@@ -198,10 +193,10 @@ class UVAE(Model):
     def _masks(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Rows whose composition is inferred, and rows whose channels count.
 
-        With summaries every spectrum is inferred as if it had no label, and channels count where there is one: a cut.
+        With a cut every spectrum is inferred as if it had no label, and channels count where there is one.
         """
         seen, labelled = self._seen(batch), batch.labelled[self.target]
-        return (seen, seen & labelled) if self.preset.summaries else (seen & ~labelled, seen)
+        return (seen, seen & labelled) if self.reading.cut else (seen & ~labelled, seen)
 
     def _seen(self, batch: Batch) -> Tensor:
         """Rows of which anything was measured."""
@@ -209,35 +204,11 @@ class UVAE(Model):
 
     def composition(self, batch: Batch) -> TorchDistribution:
         """q(y | x)."""
-        if self.preset.summaries:
-            start = self.summaries.start(batch, self.guide_y.site.support)
-            return self.guide_y(start.context, start.location, start.scale_tril)
-        return self.guide_y(self.read_y(self._read(batch)))
+        return self.guide_y(*self.reading.composition(batch, self.decoders, self.guide_y.site.support))
 
     def nuisance(self, batch: Batch, y: Tensor) -> TorchDistribution:
         """q(z | x, y)."""
-        if self.preset.summaries:
-            return self._mixing_nuisance(batch, y)
-        read = self._read(batch)
-        return self.guide_z(self.read_z(torch.cat([read.expand(*y.shape[:-1], -1), y], -1)))
-
-    def _mixing_nuisance(self, batch: Batch, y: Tensor) -> TorchDistribution:
-        """Start from the Gaussian posterior of the linear mixing story over the modalities that are there."""
-        identity = torch.eye(self.directions, dtype=y.dtype, device=y.device)
-        precision, shift = identity, y.new_zeros(self.directions)
-        for name, decoder in self.decoders.items():
-            there = batch.present[name].to(y.dtype)[:, None]
-            gram, pull = decoder.nuisance(decoder.scaling(batch.x[name]), y)
-            precision, shift = precision + there[..., None] * gram, shift + there * pull
-        covariance = torch.linalg.inv(precision)
-        location = (covariance @ shift[..., None])[..., 0]
-        return self.guide_z(location, location, torch.linalg.cholesky(covariance).expand(*location.shape, -1))
-
-    def _read(self, batch: Batch) -> Tensor:
-        """Scaled spectra side by side, and which of them were measured."""
-        there = {name: batch.present[name].to(x.dtype)[:, None] for name, x in batch.x.items()}
-        scaled = [self.decoders[name].scaling(x) * there[name] for name, x in batch.x.items()]
-        return torch.cat([*scaled, *there.values()], -1)
+        return self.guide_z(*self.reading.nuisance(batch, self.decoders, y))
 
     def _label(self, batch: Batch) -> Tensor:
         """Labels, moved off the faces of the simplex, where many laws have no finite density."""
@@ -280,14 +251,14 @@ class UVAE(Model):
         return {name: weights[name] * term() for name, term in terms.items() if weights[name]}
 
     def _reverse(self, batch: Batch) -> Tensor:
-        if not self.preset.summaries:
+        if not self.reading.cut:
             return bound(self.reverse_model, self.reverse_guide, batch)
         # All but q(y | s) is known: what remains of the bound is its density at compositions and summaries dreamt by
         # the model, with the widths of real ones and modalities left out at random.
         with torch.no_grad():
             lent = batch.rows(torch.randint(len(batch), (DREAMS,), device=batch.index.device))
             y = self.priors.law(self.target).expand((DREAMS,)).sample()
-            dream = self.summaries.dream(lent, y)
+            dream = self.reading.dream(lent, y)
         return -self.composition(dream).log_prob(y).mean()
 
     def _composition_error(self, batch: Batch) -> Tensor:
@@ -312,17 +283,15 @@ class UVAE(Model):
         """Fit scalings, decoders and encoders as far as closed forms and cross-fitting go."""
         batch = spectra.to_batch()
         groups = torch.from_numpy(spectra.alike(self.target))
-        extras = {}
-        if self.preset.summaries:
-            extras = self.summaries.fit(batch, self.target, self.guide_y.site.support, groups, seed)
+        extras = self.reading.fit(batch, self.target, self.guide_y.site.support, groups, seed)
         for name, decoder in self.decoders.items():
             chosen = batch.labelled[self.target] & batch.present[name]
             decoder.fit(batch.x[name][chosen], batch.y[self.target][chosen], groups[chosen])
         return extras
 
     def encode(self, spectra: Spectra) -> dict[str, Tensor]:
-        """Summaries of new spectra."""
-        return self.summaries.encode(spectra.to_batch()) if self.preset.summaries else {}
+        """What frozen encoders say of new spectra."""
+        return self.reading.encode(spectra.to_batch()) if self.reading.cut else {}
 
     def predict_spectra(self, batch: Batch, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Spectra with noise at given compositions and nuisances."""
@@ -357,13 +326,13 @@ class UVAE(Model):
         with seeded(seed):
             n = 8
             y = self.priors.law(self.target).expand((n,)).sample()
-            x = {name: y @ torch.rand(self.components, count) for name, count in self.channels.items()}
+            x = {name: y @ torch.rand(y.shape[-1], count) for name, count in self.channels.items()}
             x = {name: spectra + 0.01 * torch.randn_like(spectra) for name, spectra in x.items()}
         rows_there = torch.arange(n)
         present = {name: (rows_there != k) | (len(x) == 1) for k, name in enumerate(x)}
         labelled = rows_there < n - 2
         batch = Batch(x, present, {self.target: y}, {self.target: labelled}, torch.arange(n), n)
-        return replace(batch, extras=self.summaries.pretend(batch, y)) if self.preset.summaries else batch
+        return replace(batch, extras=self.reading.pretend(batch, y))
 
     # What persistence and people are told.
 
@@ -382,25 +351,15 @@ class UVAE(Model):
 
     def architecture(self) -> dict[str, Any]:
         """Encoders that `prepare` chose."""
-        return self.summaries.architecture() if self.preset.summaries else {}
+        return self.reading.architecture()
 
     def build(self, architecture: dict[str, Any]) -> None:
         """Make room for them."""
-        if self.preset.summaries:
-            self.summaries.build(architecture)
+        self.reading.build(architecture)
 
     def options(self, count: int) -> TrainOptions:
         """As many epochs as the preset's number of steps takes."""
         size = min(128, count)
         epochs = math.ceil(self.preset.steps / math.ceil(count / size))
-        # The two guides' gradients differ by orders of magnitude, and one norm for both would silence the smaller.
-        clip = None if self.preset.summaries else 10.0
-        rate = self.preset.learning_rate
-        return TrainOptions(epochs=epochs, batch_size=size, learning_rate=rate, schedule="cosine", clip_norm=clip)
-
-
-def _nuisance(preset: Preset, modalities: int) -> TorchDistribution:
-    """Standard normal beside summaries, as the mixing story has it; the published uniform law beside networks."""
-    if preset.summaries:
-        return dist.Normal(torch.zeros(preset.directions * modalities), 1.0).to_event(1)
-    return dist.Uniform(torch.full((preset.directions,), -1.5), 1.5).to_event(1)
+        chosen = {"learning_rate": self.preset.learning_rate, "clip_norm": self.preset.clip_norm}
+        return TrainOptions(epochs=epochs, batch_size=size, schedule="cosine", **chosen)

@@ -87,7 +87,7 @@ class MixingDecoder(Decoder):
         return (y - self.mean) @ self.endmembers + z @ self.directions, self.noise
 
     def nuisance(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Gaussian posterior of z ~ N(0, 1).
+        """What a spectrum, in scaled units, says of z beside its prior: a Gaussian likelihood.
 
         Returns
         -------
@@ -96,8 +96,7 @@ class MixingDecoder(Decoder):
             Precision times mean.
         """
         weighted = self.directions / self.noise.square()
-        identity = torch.eye(len(weighted), dtype=x.dtype, device=x.device)
-        return identity + weighted @ self.directions.T, (x - (y - self.mean) @ self.endmembers) @ weighted.T
+        return weighted @ self.directions.T, (x - (y - self.mean) @ self.endmembers) @ weighted.T
 
 
 class NetworkDecoder(Decoder):

@@ -1,6 +1,6 @@
 """The published fusion experiment on simulated spectra of the published size, by both presets of the UVAE.
 
-    python -m tests.benchmarks.bench_fusion [--seeds 5] [--samples 567] [--train 189]
+    python -m tests.benchmarks.bench_fusion [--seeds 0 1 2 3 4] [--samples 567] [--train 189]
 
 567 binary mixtures of 23 minerals, Raman 1715 and LIBS 5485 channels, 189 for training (Gemp et al. 2016). Printed are
 the mean KL(true || predicted) of the other 378 and the seconds of a fit, mean and standard deviation over the seeds.
@@ -23,14 +23,14 @@ CHANNELS = {"raman": 1715, "libs": 5485}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
     parser.add_argument("--samples", type=int, default=567)
     parser.add_argument("--train", type=int, default=189)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     spec = published()
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         data = ps.simulate(spec, arguments.samples, seed=seed)
         for method, seen, kl, seconds in run(data, arguments.train, seed):
             found.setdefault((method, seen), []).append((kl, seconds))
