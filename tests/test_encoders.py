@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from probspec.nets.encoder import Summary, Tempering
+from probspec.nets.encoder import Summary
 from probspec.nets.encoders import KINDS, fit_encoder, new_encoder
 from probspec.nets.kernels import Kernel, KernelEncoder, KernelExpert, Scores, by_size, kernels
 from probspec.nets.networks import NetworkEncoder
@@ -272,29 +272,3 @@ def test_log_density_is_that_of_independent_normals():
 def test_candidates_fit_the_number_of_rows():
     assert {kernel.rank for kernel in kernels(("raw",), 12)} == {0, 6, 8}
     assert {kernel.rank for kernel in kernels(applicable(linear()[0]), 100)} == {0, 6, 8, 12, 16, 24}
-
-
-class TestTempering:
-    def test_widths_go_half_way_to_the_typical_one(self):
-        said = Summary(normal(3, 1), torch.tensor([[0.01], [0.04], [0.16]], dtype=torch.float64).square())
-        tempering = Tempering()
-        tempering.fit(said)
-        tempered = tempering(said)
-        assert torch.equal(tempered.mean, said.mean)
-        widths = tempered.variance.sqrt()[:, 0]
-        assert widths.tolist() == pytest.approx([0.02, 0.04, 0.08])
-
-    def test_strangers_are_as_unknown_as_they_are_said_to_be(self):
-        tempering = Tempering()
-        tempering.fit(Summary(torch.zeros(2, 1), torch.tensor([[1.0], [16.0]])))
-        widths = tempering(Summary(torch.zeros(3, 1), torch.tensor([[16.0], [64.0], [1600.0]]))).variance.sqrt()
-        assert (widths / widths[0])[:, 0].tolist() == pytest.approx([1.0, 2.0, 10.0])
-
-    def test_units_do_not_matter(self):
-        mean, variance = normal(20, 3), normal(20, 3, seed=1).exp()
-        widths = []
-        for unit in (1e-6, 1.0, 1e6):
-            tempering, said = Tempering(), Summary(unit * mean, unit**2 * variance)
-            tempering.fit(said)
-            widths.append(tempering(said).variance.sqrt() / unit)
-        assert torch.allclose(widths[0], widths[1]) and torch.allclose(widths[1], widths[2])

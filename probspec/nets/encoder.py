@@ -35,30 +35,6 @@ class Summary:
         return torch.distributions.Normal(self.mean, self.variance.sqrt()).log_prob(y).sum(-1).mean().item()
 
 
-class Tempering(nn.Module):
-    """Widths half-way, on a logarithmic scale, between what an encoder states and what it states typically.
-
-    An encoder knows which spectra it knows less, but exaggerates: held-out errors grow about as the square root of
-    the widths. Beyond the widest that was held out nobody has checked, and a stranger's width grows as stated. How
-    wide they are all in all is learnt where the modalities come together.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("typical", torch.ones((), dtype=torch.float64))
-        self.register_buffer("widest", torch.ones((), dtype=torch.float64))
-
-    def fit(self, held_out: Summary) -> None:
-        """Learn the typical and the largest variance from summaries of held-out rows."""
-        variance = held_out.variance.double()
-        self.typical, self.widest = variance.log().mean().exp(), variance.max()
-
-    def forward(self, summary: Summary) -> Summary:
-        """Draw the widths together."""
-        known = summary.variance.clamp_max(self.widest)
-        return Summary(summary.mean, (known * self.typical).sqrt() * summary.variance / known)
-
-
 class Encoder(nn.Module, ABC):
     """From spectra of one modality to a `Summary` of each."""
 

@@ -200,6 +200,14 @@ def linearise(support: Constraint, mean: Tensor, deviation: Tensor) -> tuple[Ten
     return origin, value, torch.diag_embed(base.log_abs_det_jacobian(origin, value).exp())
 
 
+def nearest(support: Constraint, value: Tensor) -> Tensor:
+    """Give the nearest value that a support allows; on the simplex with the rounded faces of its coordinates."""
+    transform = bijection(support)
+    if isinstance(transform, SmoothedSimplex):
+        return transform(transform.plane(value)[0])
+    return inside(support, value, torch.zeros_like(value))
+
+
 def inside(support: Constraint, value: Tensor, margin: Tensor) -> Tensor:
     """Move a value at least `margin` inside the bounds of its support, at most to the middle of an interval."""
     while isinstance(support, constraints.independent):

@@ -13,9 +13,10 @@ from torch.distributions.constraints import Constraint
 
 from probspec.batch import Batch
 from probspec.errors import DataError, explain
-from probspec.nets.encoder import Summary, Tempering
+from probspec.nets.encoder import Summary
 from probspec.nets.encoders import fit_encoder, new_encoder, refitted
 from probspec.nets.evidence import Evidence, Start
+from probspec.nets.tempering import Tempering
 
 KEPT = 0.7  # share of modalities that stay in a dream
 SMALL = 500  # labelled spectra, below which encoders are refitted to learn how wrong they are
@@ -40,7 +41,7 @@ class Summaries(nn.Module):
         super().__init__()
         self.modalities, self.components = tuple(modalities), components
         self.encoders = nn.ModuleDict()
-        self.temperings = nn.ModuleDict({name: Tempering() for name in self.modalities})
+        self.temperings = nn.ModuleDict({name: Tempering(components) for name in self.modalities})
         self.evidence = Evidence(len(self.modalities), components)
 
     def fit(self, batch: Batch, target: str, support: Constraint, groups: Tensor, seed: int) -> dict[str, Tensor]:
@@ -78,7 +79,7 @@ class Summaries(nn.Module):
             rows = batch.x[name][chosen], y[chosen], groups[chosen], seed
             self.encoders[name], out_of_fold = fit_encoder(*rows)
             honest = refitted(*rows) if len(y[chosen]) < SMALL else out_of_fold
-            self.temperings[name].fit(honest)
+            self.temperings[name].fit(honest, y[chosen], support)
             held_out[name] = self._summary(batch, name, chosen, honest)
             summaries[name] = self._summary(batch, name, chosen, out_of_fold)
         told = {name: values[labelled] for name, values in self._join(held_out, batch).items()}
