@@ -1,4 +1,4 @@
-"""What held-out rows say of an encoder: whether its shrinkage is worth undoing, and how it exaggerates its widths."""
+"""What held-out rows say of an encoder: how far it shrinks, and how it exaggerates its widths."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class Tempering(nn.Module):
     """Summaries as they should have been, judged by held-out rows.
 
     A regression answers with the mean of what is left possible: the summary of a composition y lies about
-    centre + slope (y - centre), the slope below 1 where spectra say little. Where compositions are sparse and there
-    are many components, undoing this brings held-out rows nearer to the truth, as far as the support goes; where they
-    are alike it does not, and is left alone.
+    centre + slope (y - centre), the slope below 1 where spectra say little. This has to be undone, else the prior
+    would shrink what is shrunk already, and two modalities twice. Encoders that held rows out have learnt from fewer
+    than the one that is kept, and shrink further: their slope counts half, on a logarithmic scale, unless undoing it
+    whole brings the held-out rows nearer to the truth, as it does for sparse compositions of many components.
 
     An encoder knows which spectra it knows less, but exaggerates: held-out errors grow about as the square root of
     the widths, which are therefore drawn half-way, on a logarithmic scale, to their typical value. Beyond the widest
@@ -41,20 +42,21 @@ class Tempering(nn.Module):
     def fit(self, held_out: Summary, y: Tensor, support: Constraint) -> None:
         """Learn from summaries of held-out rows and their true `y` : (sample, component), which lies in `support`."""
         variance, y = held_out.variance.double(), y.double()
-        self.centre, self.slope = y.mean(0), torch.ones_like(self.slope)
+        self.centre = y.mean(0)
         self.typical, self.widest = variance.log().mean().exp(), variance.max()
-        before = self._miss(held_out, y, support)
         apart, said = y - self.centre, held_out.mean - held_out.mean.mean(0)
-        self.slope = ((said * apart).sum() / apart.square().sum().clamp_min(1e-300)).clamp(self.STEEPEST, 1.0)
-        if self._miss(held_out, y, support) >= before:
-            self.slope = torch.ones_like(self.slope)
+        spread = apart.square().sum()
+        slope = torch.where(spread > 0, (said * apart).sum() / spread, 1.0).clamp(self.STEEPEST, 1.0)
+        self.slope = min((slope.sqrt(), slope), key=lambda undone: self._miss(undone, held_out, y, support))
 
-    def _miss(self, held_out: Summary, y: Tensor, support: Constraint) -> Tensor:
-        return (nearest(support, self(held_out).mean) - y).abs().mean()
+    def _miss(self, slope: Tensor, held_out: Summary, y: Tensor, support: Constraint) -> Tensor:
+        return (nearest(support, self._undone(held_out.mean, slope)) - y).abs().mean()
+
+    def _undone(self, mean: Tensor, slope: Tensor) -> Tensor:
+        return self.centre + (mean - self.centre) / slope
 
     def forward(self, summary: Summary) -> Summary:
         """Undo the shrinkage, and draw the widths together."""
-        mean = self.centre + (summary.mean - self.centre) / self.slope
         known = summary.variance.clamp_max(self.widest)
         variance = (known * self.typical).sqrt() * summary.variance / known
-        return Summary(mean, variance / self.slope.square())
+        return Summary(self._undone(summary.mean, self.slope), variance / self.slope.square())
