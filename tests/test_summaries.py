@@ -13,6 +13,7 @@ from probspec.errors import DataError
 from probspec.nets import kernels
 from probspec.nets.kernels import KernelExpert
 from probspec.nets.summaries import KEPT, Summaries
+from probspec.nets.tempering import Tempering
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +67,11 @@ def test_unlabelled_rows_are_summarised_and_teach_nothing():
 
 
 def test_labels_of_a_composition_do_not_reach_its_own_rows(monkeypatch):
-    """For a fixed kernel and strength; these are chosen by all rows."""
+    """For a fixed kernel and strength; these and the tempering are chosen by all rows."""
     monkeypatch.setattr(KernelExpert, "STRENGTHS", torch.tensor([1e-3], dtype=torch.float64))
     monkeypatch.setattr(kernels, "kernels", lambda views, most: tuple(kernels.Kernel(view) for view in views))
     monkeypatch.setattr(kernels, "applicable", lambda x: ("raw",))
+    monkeypatch.setattr(Tempering, "fit", lambda *arguments: None)
     batch, groups = fused(40).to_batch(), torch.arange(20).repeat_interleave(2)
     own = groups == 7
     _, before = fitted(batch, groups)
