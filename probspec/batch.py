@@ -1,8 +1,8 @@
 """A batch: the rows of one training or inference step, as tensors of one fixed shape.
 
-What is missing is masked, never signalled by NaN: a spectrum that was not measured is a row of zeros whose `present`
-is false, an unlabelled row holds a placeholder whose `labelled` is false. Shapes therefore stay the same from step to
-step, and no distribution ever sees a NaN.
+What is missing is masked: a spectrum that was not measured is a row of zeros whose `present` is false, an unlabelled
+row holds a placeholder whose `labelled` is false. Shapes therefore stay the same from step to step, and no distribution
+ever sees a NaN. Only a modality whose spec allows gaps has NaN in its channels, for models that take them.
 """
 
 from __future__ import annotations

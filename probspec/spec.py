@@ -34,15 +34,26 @@ class Axis(Table):
         Such as ``wavelength``. A name with the word "shift" marks positions relative to a laser line (Raman).
     unit : str
         One of `probspec.units.UNITS`, in any accepted spelling.
+    labels : tuple of str
+        Names of the channels, such as oxides, where the unit is "channel" and a number says nothing.
     """
 
     name: str
     unit: str
+    labels: tuple[str, ...] = ()
 
     @field_validator("unit")
     @classmethod
     def _one_spelling(cls, unit: str) -> str:
         return axis_unit(unit, where="")
+
+    @model_validator(mode="after")
+    def _labels_name_channels(self) -> Self:
+        if self.labels and self.unit != "channel":
+            raise _fault("labels", f"names beside positions in {self.unit}", 'unit = "channel", or no labels')
+        if len(set(self.labels)) < len(self.labels):
+            raise _fault("labels", f"{list(self.labels)} repeats a name", "distinct names")
+        return self
 
     @property
     def is_shift(self) -> bool:
@@ -64,6 +75,9 @@ class Modality(Table):
         Law of a channel given its mean. Under "poisson" channels are whole counts.
     channels : int, optional
         Number of channels, where it is fixed.
+    gaps : bool
+        Whether single channels may be missing (NaN), such as an oxide that was not analysed. A spectrum that is all
+        NaN was not measured, with gaps or without.
     """
 
     axis: Axis
@@ -71,6 +85,15 @@ class Modality(Table):
     unit: str = ""
     noise: Literal["gaussian", "poisson"] = "gaussian"
     channels: int | None = Field(default=None, gt=0)
+    gaps: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_label_for_each_channel(self) -> Self:
+        labels = len(self.axis.labels)
+        if labels and labels != self.channels:
+            given = "not given" if self.channels is None else f"{self.channels}"
+            raise _fault("channels", given, f"{labels}, as axis.labels has")
+        return self
 
 
 class Target(Table):
@@ -244,7 +267,10 @@ class DataSpec(Table):
         return self.model_dump(mode="json", exclude_none=True)
 
     def __repr__(self) -> str:
-        seen = [f"{name} in {m.axis.unit}" for name, m in self.modalities.items()]
+        seen = [
+            f"{name} of {len(m.axis.labels)} channels" if m.axis.labels else f"{name} in {m.axis.unit}"
+            for name, m in self.modalities.items()
+        ]
         asked = [f"{name} of {len(t.components)} components on {t.support}" for name, t in self.targets.items()]
         return f"DataSpec({self.name!r}: {', '.join(seen)}; {', '.join(asked) or 'no targets'})"
 

@@ -10,7 +10,15 @@ FOLDER = Path(os.environ.get("PROBSPEC_SHARED_DATA", Path(__file__).parents[2] /
 
 def shared_file(name: str) -> Path:
     """Training part of a set; the test is skipped where the set is absent."""
-    file = FOLDER / name / f"{name}_train.h5"
+    return _there(FOLDER / name / f"{name}_train.h5", name)
+
+
+def shared_table(folder: str, name: str) -> Path:
+    """A table of a set; the test is skipped where it is absent."""
+    return _there(FOLDER / folder / f"{name}.csv.gz", name)
+
+
+def _there(file: Path, name: str) -> Path:
     if not file.is_file():
         pytest.skip(f"{name} is not in {FOLDER}; set PROBSPEC_SHARED_DATA to the folder of the real sets")
     return file

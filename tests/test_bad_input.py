@@ -19,6 +19,8 @@ SPEC = DataSpec(
     modalities={
         "nir": Modality(axis=Axis(name="wavelength", unit="nm")),
         "gamma": Modality(axis=Axis(name="energy", unit="keV"), noise="poisson", channels=3),
+        "oxides": Modality(axis=Axis(name="oxide", unit="channel", labels=("a", "b")), channels=2, gaps=True),
+        "dose": Modality(axis=Axis(name="detector", unit="channel"), noise="poisson", gaps=True),
     },
     targets={
         "abundance": Target(components=("a", "b"), support="simplex"),
@@ -45,7 +47,12 @@ THEIRS = SPEC.model_copy(
 def good() -> dict[str, Any]:
     """Arguments of `from_arrays` with nothing wrong in them."""
     return {
-        "spectra": {"nir": np.ones((N, 4)), "gamma": np.arange(3.0 * N).reshape(N, 3)},
+        "spectra": {
+            "nir": np.ones((N, 4)),
+            "gamma": np.arange(3.0 * N).reshape(N, 3),
+            "oxides": np.array([[1.0, NAN]] * N),
+            "dose": np.array([[NAN, 2.0, 3.0]] * N),
+        },
         "spec": SPEC,
         "axes": {"nir": np.array([700.0, 800.0, 900.0, 1000.0]), "gamma": np.array([-1.0, 0.0, 1.0])},
         "targets": {
@@ -91,6 +98,10 @@ ARRAYS: dict[str, tuple[Change, str]] = {
     "minus infinity": (put("spectra", "gamma", (5, 0), -np.inf), "spectra['gamma'][5, 0]: -inf"),
     "channel beyond float32": (put("spectra", "nir", (1, 1), 1e300), "spectra['nir'][1, 1]: 1e+300"),
     "all NaN but one": (put("spectra", "nir", (3, slice(1, None)), NAN), "spectra['nir'][3, 1]: NaN"),
+    "infinite beside a gap": (put("spectra", "oxides", (2, 0), np.inf), "spectra['oxides'][2, 0]: inf"),
+    "counts beside a gap": (put("spectra", "dose", (1, 2), 2.5), "spectra['dose'][1, 2]: 2.5; expected whole counts"),
+    "infinite counts beside a gap": (put("spectra", "dose", (1, 1), -np.inf), "spectra['dose'][1, 1]: -inf"),
+    "channels beside labels": (give("spectra", "oxides", np.ones((N, 3))), "spectra['oxides']: 3 channels; expected 2"),
     "negative counts": (put("spectra", "gamma", (1, 2), -4), "spectra['gamma'][1, 2]: -4"),
     "fractional counts": (put("spectra", "gamma", (1, 2), 2.5), "spectra['gamma'][1, 2]: 2.5; expected whole counts"),
     "other channels than the spec": (give("spectra", "gamma", np.ones((N, 4))), "spectra['gamma']: 4 channels"),
@@ -263,6 +274,15 @@ def ours(folder: Path) -> Path:
 OURS: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "from the future": (attribute("/", "format_version", 99), ":/@format_version: 99; expected a number up to 1"),
     "no version": (attribute("/", "format_version", "one"), ":/@format_version: 'one'"),
+    "channels in another order": (
+        attribute("axis/oxides", "labels", ["b", "a"]),
+        ":/axis/oxides@labels: ['b', 'a']; expected ['a', 'b'], as in the spec",
+    ),
+    "infinite beside a gap": (spoilt("spectra/oxides", (2, 0), np.inf), ":/spectra/oxides[2, 0]: inf"),
+    "gaps lost after the mask was made": (
+        spoilt("spectra/oxides", 2, NAN),
+        ":/spectra/oxides[2]: NaN in every channel",
+    ),
     "axis lost": (deleted("axis/nir"), ":/axis/nir: missing"),
     "mask of other rows": (replaced("mask/nir", np.ones(2, bool)), ":/mask/nir: 2 rows; expected 6"),
     "channel lost after the mask was made": (spoilt("spectra/nir", (2, 2), NAN), ":/spectra/nir[2, 2]: NaN"),

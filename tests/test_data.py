@@ -9,7 +9,7 @@ import torch
 from shared_data import shared_file
 
 from probspec.data import rows as rows_module
-from probspec.data.spectra import Spectra, open_spectra
+from probspec.data.spectra import Batches, Spectra, open_spectra
 from probspec.errors import DataError
 from probspec.spec import Axis, DataSpec, Layout, Modality, Split, Target, load_spec
 
@@ -259,6 +259,60 @@ def test_class_codes_and_counts_are_ready_for_later_methods():
     data = Spectra.from_arrays([[0, 3], [5, 1]], spec, axes=[-1.0, 2.0], targets=[1, NAN])
     assert data.targets["nuclide"].shape == (2, 1)
     assert data.labelled("nuclide").tolist() == [True, False]
+
+
+GAPPED = DataSpec(
+    name="gapped",
+    modalities={
+        "oxides": Modality(axis=Axis(name="oxide", unit="channel", labels=("a", "b", "c")), channels=3, gaps=True)
+    },
+    targets={"kind": Target(components=("x", "y"), support="category")},
+)
+
+
+@pytest.fixture
+def gapped() -> Spectra:
+    oxides = [[1.0, NAN, 3.0], [NAN, NAN, NAN], [4.0, 5.0, 6.0], [NAN, NAN, 0.0]]
+    return Spectra.from_arrays(oxides, GAPPED, targets=[0, 1, NAN, 1])
+
+
+def test_a_gap_is_not_a_missing_spectrum(gapped):
+    assert gapped.present("oxides").tolist() == [True, False, True, True]
+    assert np.isnan(gapped.spectra("oxides")).sum(axis=1).tolist() == [1, 3, 0, 2]
+    assert repr(gapped) == "Spectra(gapped: 4 rows; oxides 3 channels, a to c, 3 measured; kind 3 labelled)"
+
+
+def test_gaps_stay_in_the_batch_and_missing_spectra_are_zero(gapped):
+    x = gapped.to_batch([3, 1, 0]).x["oxides"]
+    np.testing.assert_array_equal(x, [[NAN, NAN, 0.0], [0.0, 0.0, 0.0], [1.0, NAN, 3.0]])
+    np.testing.assert_array_equal(gapped.only().to_batch().x["oxides"], np.zeros((4, 3)))
+    whole = Batches(gapped, 4, seed=0)
+    assert all(batch.x["oxides"].isnan().sum() == 3 for batch in whole)
+
+
+def test_gaps_survive_every_way_of_moving_rows(gapped, tmp_path):
+    gapped.write(tmp_path / "x.h5")
+    opened = open_spectra(tmp_path / "x.h5", GAPPED)
+    assert opened.is_lazy
+    for same in (opened, opened.load(), opened.select([0, 1, 2, 3])):
+        assert_same(gapped, same)
+        np.testing.assert_array_equal(gapped.to_batch().x["oxides"], same.to_batch().x["oxides"])
+    both = gapped.concat(opened)
+    np.testing.assert_array_equal(both.spectra("oxides")[4:], gapped.spectra("oxides"))
+    np.testing.assert_array_equal(both.present("oxides")[4:], gapped.present("oxides"))
+
+
+def test_a_file_with_gaps_and_no_mask_is_read_to_see_what_was_measured(gapped, tmp_path):
+    spec = GAPPED.model_copy(update={"layout": Layout(spectra={"oxides": "x"})})
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file["x"] = gapped.spectra("oxides")
+    opened = open_spectra(tmp_path / "theirs.h5", spec)
+    assert opened.present("oxides").tolist() == [True, False, True, True]
+    np.testing.assert_array_equal(opened.spectra("oxides"), gapped.spectra("oxides"))
+
+
+def test_a_spec_with_gaps_survives_json(gapped):
+    assert DataSpec.from_config(GAPPED.to_config()) == GAPPED
 
 
 def test_a_file_is_read_in_blocks_of_bounded_memory(spectra, lazy, tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from probspec.units import axis_unit
 
 MINIMAL = """
 name = "mine"
-modalities.nir.axis = { name = "wavelength", unit = "nm" }
+modalities.nir.axis.name = "wavelength"
+modalities.nir.axis.unit = "nm"
 targets.abundance = { components = ["a", "b"], support = "simplex" }
 """
 
@@ -64,6 +65,14 @@ def test_a_later_kind_of_data_needs_no_new_kind_of_spec():
     assert (spec.targets["nuclide"].width, spec.targets["thickness"].width) == (1, 1)
 
 
+def test_channels_may_have_names_and_gaps():
+    spec = load_spec("epma_minerals")
+    oxides = spec.modalities["oxides"]
+    assert oxides.gaps and len(oxides.axis.labels) == oxides.channels == 10
+    assert repr(spec) == "DataSpec('epma_minerals': oxides of 10 channels; mineral of 17 components on category)"
+    assert not any(m.gaps or m.axis.labels for m in load_spec("simulated_fusion").modalities.values())
+
+
 def test_units_have_one_spelling():
     for text, unit in [("1/cm", "cm^-1"), ("cm-1", "cm^-1"), ("cm^-1 (Raman shift)", "cm^-1"), ("µm", "um"),
                        ("KEV", "keV"), ("eV", "eV"), (" nm ", "nm")]:  # fmt: skip
@@ -99,6 +108,14 @@ def test_a_spec_is_frozen_and_its_repr_short():
         ('modalities.nir.chanels = 4', "modalities.nir.chanels", "did you mean 'channels'"),
         ('modalities.raman = {}', "modalities.raman.axis", "missing"),
         ('modalities.raman.axis = { name = "x", unit = "furlong" }', "modalities.raman.axis.unit", "cm^-1, eV, keV"),
+        ('modalities.nir.gaps = "some"', "modalities.nir.gaps", "boolean"),
+        ('modalities.nir.axis.labels = ["a"]', "modalities.nir.axis.labels", "unit = \"channel\", or no labels"),
+        ('modalities.o = { channels = 3, axis = { name = "o", unit = "channel", labels = ["a", "b"] } }',
+         "modalities.o.channels", "2, as axis.labels has"),
+        ('modalities.o = { axis = { name = "o", unit = "channel", labels = ["a", "b"] } }',
+         "modalities.o.channels", "2, as axis.labels has"),
+        ('modalities.o = { channels = 2, axis = { name = "o", unit = "channel", labels = ["a", "a"] } }',
+         "modalities.o.axis.labels", "distinct names"),
         ('modalities."a/b".axis = { name = "x", unit = "nm" }', "modalities.a/b", "pattern"),
         ('targets.x = { components = ["a", "b"], support = "simplx" }', "targets.x.support", "'simplex', 'positive'"),
         ('targets.x = { components = ["a", "a"], support = "real" }', "targets.x.components", "distinct"),

@@ -86,7 +86,7 @@ def convert_axis(values: Any, axis: Axis, unit: str, where: str = "axis") -> tup
     Examples
     --------
     >>> convert_axis([500.0, 1000.0], Axis(name="wavelength", unit="nm"), "cm^-1")
-    (array([10000., 20000.]), Axis(name='wavenumber', unit='cm^-1'), True)
+    (array([10000., 20000.]), Axis(name='wavenumber', unit='cm^-1', labels=()), True)
     """
     array, unit = check_axis(values, axis, where), axis_unit(unit)
     if unit == axis.unit:

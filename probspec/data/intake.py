@@ -47,7 +47,7 @@ def same_length(length: int, expected: int, where: str, dim: str = "rows") -> No
 
 
 def spectra(
-    values: Any, where: str, noise: str, rows: NDArray[np.int64] | None = None
+    values: Any, where: str, noise: str, rows: NDArray[np.int64] | None = None, gaps: bool = False
 ) -> tuple[NDArray[np.float32], Flags]:
     """Check spectra; a row of NaN is a spectrum that was not measured.
 
@@ -58,6 +58,8 @@ def spectra(
         Under "poisson" channels must be whole counts.
     rows : (sample,) int, optional
         Row numbers to name in messages, where `values` is a part of more.
+    gaps : bool
+        Whether single channels may be NaN, see `Modality`.
 
     Returns
     -------
@@ -68,16 +70,17 @@ def spectra(
     Raises
     ------
     DataError
-        Naming row and channel of the first channel that is NaN, infinite or no count.
+        Naming row and channel of the first channel that is infinite, no count, or NaN where no gaps are allowed.
     """
     array = numbers(values, where, ("sample", "channel"))
     with np.errstate(over="ignore"):
         kept = array.astype(np.float32)
     measured = np.asarray(~np.isnan(kept).all(axis=1))
-    wrong = ~np.isfinite(kept) & measured[:, None]
+    given = ~np.isnan(kept) if gaps else measured[:, None]
+    wrong = ~np.isfinite(kept) & given
     expected, fix = "finite float32 numbers", "mend the channel, or set the whole row to NaN (not measured)"
     if noise == "poisson" and not wrong.any():
-        wrong = ((kept < 0) | (kept != np.floor(kept))) & measured[:, None]
+        wrong = ((kept < 0) | (kept != np.floor(kept))) & given
         expected, fix = "whole counts >= 0", 'set noise = "gaussian" in the spec if these are no counts'
     if wrong.any():
         row, channel = first(wrong)

@@ -43,7 +43,8 @@ def check_arrays(
     measured: dict[str, intake.Flags] = {}
     stored: dict[str, Rows] = {}
     for name, values in _by_name(spectra, spec.modalities, "spectra").items():
-        checked, measured[name] = intake.spectra(values, f"spectra[{name!r}]", spec.modalities[name].noise)
+        noise, gaps = spec.modalities[name].noise, spec.modalities[name].gaps
+        checked, measured[name] = intake.spectra(values, f"spectra[{name!r}]", noise, gaps=gaps)
         stored[name] = ArrayRows(checked)
     labels = {
         name: intake.targets(values, spec.targets[name], f"targets[{name!r}]")

@@ -1,6 +1,7 @@
 """Where the rows of a modality lie: in memory, or in a file that is read block by block.
 
-Both answer the same question, `read(rows)`. A row holds float32 channels; a missing spectrum is a row of NaN.
+Both answer the same question, `read(rows)`. A row holds float32 channels, NaN where the modality
+has gaps; a missing spectrum is a row of NaN.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class FileRows:
         State of the file when it was opened, see `stamp`.
     is_turned : bool
         Whether channels are given in reverse order.
+    gaps : bool
+        Whether single channels may be NaN, see `intake.spectra`.
     """
 
     file: Path
@@ -94,6 +97,7 @@ class FileRows:
     noise: str
     stamp: tuple[int, ...]
     is_turned: bool = False
+    gaps: bool = False
     is_lazy = True
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -126,7 +130,7 @@ class FileRows:
             raise DataError(explain(str(self.file), "changed since it was opened", fix="open it again"))
         with Reader(self.file) as reader:
             raw = reader.rows(self.path, rows)
-            values, measured = intake.spectra(raw, reader.where(self.path), self.noise, rows)
+            values, measured = intake.spectra(raw, reader.where(self.path), self.noise, rows, self.gaps)
         return np.ascontiguousarray(values[:, ::-1]) if self.is_turned else values, measured
 
 

@@ -25,7 +25,7 @@ from probspec.data.parts import Parts, check_arrays
 from probspec.data.rows import ArrayRows, Rows
 from probspec.data.storage import read_parts, write_parts
 from probspec.errors import DataError, explain, known
-from probspec.spec import DataSpec, Target, load_spec
+from probspec.spec import Axis, DataSpec, Target, load_spec
 
 __all__ = ["Batches", "Spectra", "open_spectra"]
 
@@ -85,7 +85,8 @@ class Spectra:
         Parameters
         ----------
         spectra : (sample, channel) array, or dict of modality -> such arrays
-            A row of NaN was not measured. A modality that is left out but has an axis is missing in every row.
+            A row of NaN was not measured; single NaN are allowed where the modality has gaps. A modality that is left
+            out but has an axis is missing in every row.
         spec : DataSpec or str
         axes : (channel,) array, or dict of modality -> such arrays, unit of the spec
             May be left out where the unit is "channel".
@@ -139,7 +140,7 @@ class Spectra:
         return np.asarray(~np.isnan(self.targets[self._known(target, self.targets, "target")]).any(axis=1))
 
     def spectra(self, modality: str, rows: Any = None) -> NDArray[np.float32]:
-        """Read spectra, NaN where they were not measured.
+        """Read spectra, NaN where they (or, in a modality with gaps, single channels) were not measured.
 
         Parameters
         ----------
@@ -236,6 +237,8 @@ class Spectra:
     ) -> Batch:
         """Read rows as float32 tensors; what is missing is a zero or a placeholder, and masked.
 
+        Only single channels that are missing from a spectrum (modalities with gaps) stay NaN, for the model to handle.
+
         Parameters
         ----------
         index : row numbers or boolean mask, optional
@@ -255,7 +258,7 @@ class Spectra:
         for name, values in (extras or {}).items():
             intake.same_length(len(values), len(self), f"extras[{name!r}]")
         return Batch(
-            x={m: torch.from_numpy(np.nan_to_num(self.spectra(m, rows), copy=False)) for m in self.modalities},
+            x={m: torch.from_numpy(self._zeroed(m, rows)) for m in self.modalities},
             present={m: torch.from_numpy(self.present(m)[rows]) for m in self.modalities},
             y={t: _filled(y[rows], self.spec.targets[t]) for t, y in self.targets.items()},
             labelled={t: torch.from_numpy(self.labelled(t)[rows]) for t in self.targets},
@@ -344,7 +347,7 @@ class Spectra:
     def _parts(self) -> list[str]:
         parts = [f"{len(self)} rows" + (", in a file" if self.is_lazy else "")]
         for name, axis in self.axes.items():
-            span = f"{axis[0]:.6g}-{axis[-1]:.6g} {self.spec.modalities[name].axis.unit}"
+            span = _span(axis, self.spec.modalities[name].axis)
             parts.append(f"{name} {len(axis)} channels, {span}, {self._measured[name].sum()} measured")
         parts += [f"{name} {self.labelled(name).sum()} labelled" for name in self.targets]
         return parts if self.groups is None else [*parts, f"{len(np.unique(self.groups))} groups"]
@@ -361,6 +364,12 @@ class Spectra:
         if self.groups is None or self.spec.split.by == "row":
             return np.arange(len(self))
         return self.groups
+
+    def _zeroed(self, modality: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read spectra with zeros where there is none; gaps within one stay NaN."""
+        values = self.spectra(modality, rows)
+        values[~self._measured[modality][rows]] = 0
+        return values
 
     def _known(self, name: str, names: Mapping[str, Any], where: str) -> str:
         if name not in names:
@@ -385,6 +394,13 @@ def open_spectra(file: str | Path, spec: DataSpec | str | Path) -> Spectra:
     """
     spec = spec if isinstance(spec, DataSpec) else load_spec(spec)
     return Spectra._made_of(spec, read_parts(Path(file), spec))
+
+
+def _span(positions: NDArray[np.float64], axis: Axis) -> str:
+    """First and last channel."""
+    if axis.labels:
+        return f"{axis.labels[0]} to {axis.labels[-1]}"
+    return f"{positions[0]:.6g}-{positions[-1]:.6g} {axis.unit}"
 
 
 def _filled(labels: NDArray[np.float64], target: Target) -> Tensor:

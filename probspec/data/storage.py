@@ -1,6 +1,7 @@
 """The file format of spectra, and the parts of other people's files that a spec's layout names.
 
-Our own files hold ``spectra/<modality>`` [sample, channel] and ``axis/<modality>`` with its ``unit``,
+Our own files hold ``spectra/<modality>`` [sample, channel] and ``axis/<modality>`` with its ``unit``
+(and ``labels`` where channels have names),
 ``targets/<name>`` with ``names`` and ``units``, ``covariates/<name>``, ``mask/<modality>``, ``groups`` and ``split``,
 all checksummed, and the root attributes ``format`` and ``format_version``.
 """
@@ -80,7 +81,8 @@ def _write_modality(writer: Writer, spectra: Spectra, name: str) -> None:
     axis = spectra.axes[name]
     writer.array(f"axis/{name}", axis)
     described = spectra.spec.modalities[name].axis
-    writer.attributes(f"axis/{name}", {"unit": described.unit, "name": described.name})
+    labels = {"labels": described.labels} if described.labels else {}
+    writer.attributes(f"axis/{name}", {"unit": described.unit, "name": described.name, **labels})
     writer.array(f"mask/{name}", spectra.present(name))
     if spectra.present(name).any():
         parts = (spectra.spectra(name, rows) for rows in blocks(len(spectra), len(axis)))
@@ -147,6 +149,7 @@ def _axis(reader: Reader, layout: Layout, spec: DataSpec, name: str) -> NDArray[
         return channel_numbers(channels, modality.axis.unit, reader.where(f"axis/{name}"))
     path = layout.axis[name]
     _check_unit(reader, path, modality.axis.unit)
+    _check_names(reader, path, "labels", modality.axis.labels)
     return check_axis(reader.numbers(path), modality.axis, reader.where(path), channels)
 
 
@@ -157,6 +160,13 @@ def _check_unit(reader: Reader, path: str, unit: str) -> None:
         raise DataError(explain(where, f"{found!r}", expected=f"{unit}, as the spec says"))
 
 
+def _check_names(reader: Reader, path: str, attribute: str, names: tuple[str, ...]) -> None:
+    """Refuse a file whose channels or components have other names, or another order, than in the spec."""
+    found, where = reader.attribute(path, attribute), reader.where(f"{path}@{attribute}")
+    if isinstance(found, tuple) and found != names:
+        raise DataError(explain(where, f"{list(found)}", expected=f"{list(names)}, as in the spec"))
+
+
 def _spectra(
     reader: Reader, layout: Layout, spec: DataSpec, name: str, shape: tuple[int, int]
 ) -> tuple[Rows, NDArray[np.bool_]]:
@@ -164,7 +174,8 @@ def _spectra(
         return ArrayRows.missing(*shape), np.zeros(shape[0], bool)
     path = layout.spectra[name]
     intake.same_length(reader.shape(path)[0], shape[0], reader.where(path))
-    stored = FileRows(reader.file.absolute(), path, shape, spec.modalities[name].noise, stamp(reader.file))
+    modality = spec.modalities[name]
+    stored = FileRows(reader.file.absolute(), path, shape, modality.noise, stamp(reader.file), gaps=modality.gaps)
     if name not in layout.mask:
         return stored, stored.measured()
     where = reader.where(layout.mask[name])
@@ -175,11 +186,7 @@ def _spectra(
 
 def _target(reader: Reader, path: str, spec: DataSpec, name: str, length: int) -> NDArray[np.float64]:
     target, where = spec.targets[name], reader.where(path)
-    names = reader.attribute(path, "names")
-    if isinstance(names, tuple) and names != target.components:
-        raise DataError(
-            explain(f"{where}@names", f"{list(names)}", expected=f"{list(target.components)}, as in the spec")
-        )
+    _check_names(reader, path, "names", target.components)
     labels = intake.targets(reader.numbers(path), target, where)
     intake.same_length(len(labels), length, where)
     return labels

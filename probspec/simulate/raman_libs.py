@@ -1,16 +1,12 @@
-"""Spectra with known answers: draw compositions and nuisances, run the physics, add the detector's noise.
+"""Raman and LIBS spectra of mineral mixtures.
 
-What a data spec's ``simulator`` table names is looked up in `SIMULATORS`; the table's other keys are the simulator's
-options. ``raman_libs`` makes Raman and LIBS spectra of mineral mixtures. Neither of them suffices: Raman tells minerals
-apart but not how much of each there is (fluorescence hides, scattering varies with grain and orientation), LIBS
-measures elements but not which minerals they sit in.
+Neither of them suffices: Raman tells minerals apart but not how much of each there is (fluorescence hides, scattering
+varies with grain and orientation), LIBS measures elements but not which minerals they sit in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -18,140 +14,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from probspec.data.spectra import Spectra
-from probspec.errors import SpecError, explain, known
+from probspec.errors import SpecError, explain
 from probspec.laws import decode_law
 from probspec.seeding import seeded
+from probspec.simulate.expected import Expected
 from probspec.simulators.atoms import load_atoms
 from probspec.simulators.instrument import response, voigt_shares
 from probspec.simulators.libs import continuum, libs_spectrum
 from probspec.simulators.raman import fluorescence, raman_end_members, raman_spectrum, scattering_strength
 from probspec.simulators.stoichiometry import elements_of, stoichiometry
-from probspec.spec import DataSpec, Table, load_spec
+from probspec.spec import DataSpec
+from probspec.tables import Table
 
 Channels = Annotated[int, Field(ge=2)]
 Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 AIR = {"N": 0.767, "O": 0.233}  # mass fractions; the little argon is left out
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Expected spectra of some samples, and the truth behind them.
-
-    Parameters
-    ----------
-    spectra : dict of modality -> (sample, channel) Tensor, counts
-    axes : dict of modality -> (channel,) Tensor, `units`
-    units : dict of modality -> unit of the axis
-    read_noise : dict of modality -> float, counts
-        Standard deviation of the detector's own noise.
-    targets : dict of target -> dict of component -> (sample,) Tensor
-    """
-
-    spectra: Mapping[str, Tensor]
-    axes: Mapping[str, Tensor]
-    units: Mapping[str, str]
-    read_noise: Mapping[str, float]
-    targets: Mapping[str, Mapping[str, Tensor]]
-
-
-class Simulator(Protocol):
-    """Options of a simulator, which draws samples and expects their spectra."""
-
-    def expect(self, spec: DataSpec, n: int, rng: np.random.Generator) -> Expected:
-        """Draw the truth and the nuisances of `n` samples, and run the physics."""
-        ...
-
-
-def simulate(spec: DataSpec | str, n: int, seed: int = 0) -> Spectra:
-    """Simulate spectra of the kind that a data spec describes, with their true targets.
-
-    Parameters
-    ----------
-    spec : DataSpec or str
-        With a ``simulator`` table, or the name of such a spec.
-    n : int
-        Number of samples.
-    seed : int
-        Same seed, same spectra; the global generators stay as they are.
-
-    Returns
-    -------
-    Spectra
-        The modalities and targets of the spec, in counts: with shot noise, and with read noise where the modality's
-        noise is not "poisson".
-
-    Raises
-    ------
-    SpecError
-        If the spec names no simulator or an unknown one, an option is wrong, or the simulator does not make what the
-        spec wants.
-
-    Examples
-    --------
-    >>> spec = DataSpec.from_config({
-    ...     "name": "marble",
-    ...     "modalities": {"libs": {"axis": {"name": "wavelength", "unit": "nm"}}},
-    ...     "targets": {"abundance": {"components": ["calcite", "dolomite"], "support": "simplex"}},
-    ...     "simulator": {"name": "raman_libs", "minerals": ["calcite", "dolomite"], "design": "binary"},
-    ... })
-    >>> simulate(spec, 4).spectra("libs").shape
-    (4, 5485)
-    """
-    spec = load_spec(spec) if isinstance(spec, str) else spec
-    if n < 1:
-        raise SpecError(explain("n", f"{n} samples", expected="one or more"))
-    drawing, detecting = np.random.default_rng(seed).spawn(2)
-    expected = _simulator(spec).expect(spec, n, drawing)
-    _check_modalities(spec, expected)
-    streams = dict(zip(spec.modalities, detecting.spawn(len(spec.modalities)), strict=True))
-    return Spectra.from_arrays(
-        {name: _detect(expected, name, spec.modalities[name].noise, rng) for name, rng in streams.items()},
-        spec,
-        axes={name: expected.axes[name].double().numpy() for name in spec.modalities},
-        targets={name: _columns(spec, name, expected) for name in spec.targets},
-    )
-
-
-def _simulator(spec: DataSpec) -> Simulator:
-    where = f"{spec.name}: simulator"
-    if spec.simulator is None:
-        raise SpecError(explain(where, "missing", expected=f"a table with a name; {known('', SIMULATORS)}"))
-    options = dict(spec.simulator)
-    name = options.pop("name")
-    if name not in SIMULATORS:
-        raise SpecError(explain(f"{where}.name", f"{name!r} is unknown", expected=known(name, SIMULATORS)))
-    return SIMULATORS[name](**options)
-
-
-def _check_modalities(spec: DataSpec, expected: Expected) -> None:
-    for name, modality in spec.modalities.items():
-        where = f"{spec.name}: modalities.{name}"
-        if name not in expected.spectra:
-            raise SpecError(explain(where, "not simulated", expected=known(name, expected.spectra)))
-        if modality.axis.unit != expected.units[name]:
-            raise SpecError(explain(f"{where}.axis.unit", modality.axis.unit, expected=expected.units[name]))
-
-
-def _columns(spec: DataSpec, target: str, expected: Expected) -> NDArray[np.float32]:
-    """Values of a target, in the order of the spec's components."""
-    where = f"{spec.name}: targets.{target}"
-    if target not in expected.targets:
-        raise SpecError(explain(where, "not simulated", expected=known(target, expected.targets)))
-    values = expected.targets[target]
-    for component in spec.targets[target].components:
-        if component not in values:
-            raise SpecError(explain(where, f"{component!r} is not simulated", expected=known(component, values)))
-    return torch.stack([values[component] for component in spec.targets[target].components], -1).numpy()
-
-
-def _detect(expected: Expected, modality: str, noise: str, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Count photons; read them out with Gaussian noise, unless counts must stay whole."""
-    detected = rng.poisson(expected.spectra[modality].numpy()).astype(np.float32)
-    if noise != "poisson":
-        detected += expected.read_noise[modality] * rng.standard_normal(detected.shape, dtype=np.float32)
-    return detected
+READ_NOISE = {"raman": 10.0, "libs": 15.0}
+"""Standard deviation of each detector's own noise, counts."""
 
 
 class RamanLibs(Table):
@@ -199,21 +79,23 @@ class RamanLibs(Table):
             },
             axes={"raman": wavenumber_cm1, "libs": wavelength_nm},
             units={"raman": "cm^-1", "libs": "nm"},
-            read_noise={"raman": 10.0, "libs": 15.0},
             targets={
                 "abundance": dict(zip(self.minerals, abundance.T, strict=True)),
                 "elements": dict(zip(elements, mass_fraction.T, strict=True)),
             },
         )
 
+    def detect(self, expected: Expected, modality: str, noise: str, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Count photons; read them out with Gaussian noise, unless counts must stay whole."""
+        detected = rng.poisson(expected.spectra[modality].numpy()).astype(np.float32)
+        if noise != "poisson":
+            detected += READ_NOISE[modality] * rng.standard_normal(detected.shape, dtype=np.float32)
+        return detected
+
     def _abundance(self, spec: DataSpec, n: int, rng: np.random.Generator) -> Tensor:
         if self.design == "binary":
             return _binary_mixtures(n, len(self.minerals), rng)
         return _from_prior(spec, self.minerals, n, rng)
-
-
-SIMULATORS: Mapping[str, Callable[..., Simulator]] = {"raman_libs": RamanLibs}
-"""Simulators that a data spec can name."""
 
 
 def _from_prior(spec: DataSpec, minerals: tuple[str, ...], n: int, rng: np.random.Generator) -> Tensor:
