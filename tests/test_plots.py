@@ -2,13 +2,18 @@
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+from scipy.stats import beta
 
 from probspec import plots
 from probspec.errors import QueryError
+from probspec.metrics import calibration_table, expected_calibration_error, selective_accuracy
+from probspec.plots.maps import shades
 from probspec.plots.style import PALETTE, styles
 
 NAMES = ("water", "1,2-ethanediol", "3-amino-1-propanol")
@@ -225,6 +230,124 @@ def test_symbols_keep_their_case(ax):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("kT (keV)", "z (1)")
 
 
+MINERALS = [f"mineral {k}" for k in range(17)]
+
+
+def named(rng, count=400, classes=4):
+    proba = rng.dirichlet(np.full(classes, 0.3), count)
+    return proba, np.array([rng.choice(classes, p=p) for p in proba])
+
+
+def test_confusion_writes_numbers_where_there_are_rows_and_names_all_classes(ax, rng):
+    counts = np.diag(rng.integers(1, 20_000, 17))
+    counts[3, 5] = 7
+    plots.confusion(ax, pd.DataFrame(counts, MINERALS, MINERALS))
+    drawable(ax)
+    texts = {t.get_position(): t.get_text() for t in ax.texts}
+    assert len(texts) == 18
+    assert texts[5, 3] == "7"  # x is what was predicted
+    shares = ax.images[0].get_array()
+    assert shares[3, 5] == pytest.approx(7 / counts[3].sum())
+    assert [t.get_text() for t in ax.get_xticklabels()] == MINERALS
+    assert [t.get_text() for t in ax.get_yticklabels()] == MINERALS
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Predicted class", "True class")
+
+
+def test_confusion_numbers_fit_their_cells(rng):
+    figure, axes = plots.new_figure(1, 1, 8, 6.5)
+    plots.confusion(axes[0, 0], pd.DataFrame(np.full((17, 17), 18686), MINERALS, MINERALS))
+    drawable(axes[0, 0])
+    cell = axes[0, 0].get_window_extent().width / 17
+    assert max(t.get_window_extent().width for t in axes[0, 0].texts) < cell
+    assert min(t.get_fontsize() for t in axes[0, 0].texts) > 5
+
+
+def test_confusion_of_a_class_without_rows_is_blank(ax):
+    drawable(plots.confusion(ax, pd.DataFrame([[2, 1], [0, 0]], ["a", "b"], ["a", "b"])))
+    assert sorted(t.get_text() for t in ax.texts) == ["1", "2"]
+
+
+def test_reliability_shows_shares_with_their_beta_intervals_and_n(ax, rng):
+    proba, y = named(rng)
+    drawable(plots.reliability(ax, proba, y, bins=10, prob=0.8))
+    table = calibration_table(proba, y, bins=10)
+    np.testing.assert_allclose(ax.lines[0].get_data(), [table["confidence"], table["accuracy"]])
+    lower, upper = np.stack(ax.collections[0].get_segments())[:, :, 1].T
+    n, right = table["n"].to_numpy(), table["n"].to_numpy() * table["accuracy"].to_numpy()
+    inner = (right > 0) & (right < n)
+    law = beta(right + 0.5, n - right + 0.5)
+    np.testing.assert_allclose((law.cdf(upper) - law.cdf(lower))[inner], 0.8)
+    assert [t.get_text() for t in ax.texts][:-1] == [f"{count:,}" for count in n]
+    assert legend(ax) == ["80 % interval", "share right"]
+    assert (
+        ax.get_legend().get_title().get_text() == f"ECE (10 bins) {expected_calibration_error(proba, y, bins=10):.4f}"
+    )
+
+
+def test_reliability_interval_reaches_1_where_all_are_right(ax):
+    plots.reliability(ax, [[0.99, 0.01]] * 20, [0] * 20)
+    ((_, lower), (_, upper)) = ax.collections[0].get_segments()[0]
+    assert upper == 1
+    assert 0.8 < lower < 1
+
+
+def test_selective_draws_a_curve_for_each_method(ax, rng):
+    curves = {name: selective_accuracy(*named(rng)) for name in ("network", "GDA")}
+    drawable(
+        plots.selective(ax, {k: c.coverage for k, c in curves.items()}, {k: c.accuracy for k, c in curves.items()})
+    )
+    assert legend(ax) == ["network", "GDA"]
+    np.testing.assert_array_equal(ax.lines[2].get_data(), curves["GDA"])
+    assert ax.get_xlabel() == "Coverage (share of rows kept)"
+
+
+def test_selective_takes_a_single_curve(ax):
+    plots.selective(ax, [0.5, 1.0], [1.0, 0.9])
+    assert ax.get_legend() is None
+
+
+def test_latent_map_keeps_the_looks_of_a_class_whatever_occurs(ax, rng):
+    labels = np.array(MINERALS)[rng.integers(3, 17, 200)]
+    drawable(plots.latent_map(ax, rng.random((200, 2)), labels, names=MINERALS))
+    looks = {h.get_label(): (h.get_color(), h.get_marker()) for h in ax.lines if not h.get_label().startswith("_")}
+    expected = {s.name: (s.color, s.marker) for s in styles(MINERALS)}
+    assert looks == {name: expected[name] for name in np.unique(labels)}
+    drawn = sum(len(line.get_xdata()) for line in ax.lines)
+    assert drawn == 200
+
+
+def test_latent_map_draws_unassigned_rows_in_grey_beneath(ax, rng):
+    plots.latent_map(ax, rng.random((50, 2)), np.repeat([-1, 0, 1], [10, 20, 20]))
+    assert legend(ax) == ["unassigned", "0", "1"]
+    assert ax.lines[0].get_color() == "0.75"
+    assert len(ax.lines[0].get_xdata()) == 10
+
+
+def test_map_of_classes_lists_those_that_occur_with_their_shares(ax):
+    codes = np.zeros((10, 20), int)
+    codes[:, :5], codes[0, 0], codes[0, 1] = 16, -1, 3
+    drawable(plots.element_map(ax, codes, names=MINERALS, pixel=2.5))
+    assert legend(ax) == ["mineral 0, 75 %", "mineral 3, < 1 %", "mineral 16, 24 %", "none"]
+    patches = ax.get_legend().get_patches()
+    shown = ax.images[0].cmap(ax.images[0].norm(codes))
+    assert to_hex(shown[5, 3]) == to_hex(patches[2].get_facecolor())
+    assert len(set(shades(21))) == 21
+
+
+def test_map_scale_bar_is_a_round_length_true_to_the_pixels(ax):
+    drawable(plots.element_map(ax, np.zeros((50, 200)), quantity="MgO", unit="wt%", pixel=2.5))
+    (bar,) = (artist for artist in ax.artists if isinstance(artist, AnchoredSizeBar))
+    assert bar.txt_label.get_text() == "100 µm"  # of 500 µm
+    assert bar.size_bar.get_children()[0].get_width() == pytest.approx(100 / 2.5)
+
+
+def test_map_of_a_quantity_has_a_colour_bar_with_its_unit(ax):
+    values = xr.DataArray([[1.0, np.nan], [3.0, 4.0]], dims=("y", "x"), name="MgO", attrs={"unit": "wt%"})
+    drawable(plots.element_map(ax, values))
+    assert [a.get_ylabel() for a in ax.figure.axes] == ["y (pixel)", "MgO (wt%)"]
+    assert ax.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
+
+
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_save_writes_the_format_of_the_ending(tmp_path, ax, ending):
     plots.loss_history(ax, {"elbo": [2.0, 1.0]})
@@ -247,6 +370,15 @@ def test_what_cannot_be_labelled_or_drawn_is_refused_with_its_reason(ax, rng):
         "'PLS'.*mean_kl": lambda: plots.abundance_bars(
             ax, four[3][0], {"PLS": four[0][0]}, NAMES, mean_kl={}, **LABELS
         ),
+        "table": lambda: plots.confusion(ax, pd.DataFrame([[-1.0]])),
+        "prob: 2": lambda: plots.reliability(ax, [[0.5, 0.5]], [0], prob=2),
+        "selective: coverage": lambda: plots.selective(ax, [0.5, 1.0], [1.0]),
+        "latent and labels": lambda: plots.latent_map(ax, np.ones((4, 3)), np.ones(4)),
+        "names: lack": lambda: plots.latent_map(ax, np.ones((2, 2)), np.array(["a", "b"]), names=["a"]),
+        r"values: shape \(3,\)": lambda: plots.element_map(ax, np.ones(3)),
+        "values: int64 from 0 to 5": lambda: plots.element_map(ax, np.array([[0, 5]]), names=["a"]),
+        "axis label: no quantity": lambda: plots.element_map(ax, np.ones((2, 2)), unit="wt%"),
+        "pixel: 0": lambda: plots.element_map(ax, np.ones((2, 2)), quantity="MgO", unit="wt%", pixel=0),
     }
     for message, call in refusals.items():
         with pytest.raises(QueryError, match=message):

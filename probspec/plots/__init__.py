@@ -6,19 +6,26 @@ intervals say their probability, and a component keeps its colour in every figur
 labelled arrays (xarray) where they have them, and are arguments where they have none.
 """
 
+from probspec.plots.classification import confusion, latent_map, reliability, selective
 from probspec.plots.compositions import abundance_bars, intervals
 from probspec.plots.diagnostics import calibration, loss_history
 from probspec.plots.figures import new_figure, save
+from probspec.plots.maps import element_map
 from probspec.plots.simplex import ternary
 from probspec.plots.spectra import spectra_band, spectra_lines
 
 __all__ = [
     "abundance_bars",
     "calibration",
+    "confusion",
+    "element_map",
     "intervals",
+    "latent_map",
     "loss_history",
     "new_figure",
+    "reliability",
     "save",
+    "selective",
     "spectra_band",
     "spectra_lines",
     "ternary",
