@@ -11,12 +11,14 @@ its guide, made from the supports of its `Priors`, inverts the story. `fit` trai
 
 from probspec import baselines, checks, metrics, plots
 from probspec.calibration import calibrate
+from probspec.data.analyses import read_analyses
 from probspec.data.spectra import Spectra, open_spectra
 from probspec.distributions import LogisticNormal
 from probspec.errors import ProbspecError, ProbspecWarning
-from probspec.estimators import CompositionRegressor
+from probspec.estimators import CompositionRegressor, MineralClassifier
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
+from probspec.models.minerals import MineralBNN
 from probspec.models.uvae import UVAE
 from probspec.persist import load, save
 from probspec.posterior import Posterior, posterior
@@ -32,6 +34,8 @@ __all__ = [
     "DataSpec",
     "Fit",
     "LogisticNormal",
+    "MineralBNN",
+    "MineralClassifier",
     "Model",
     "Posterior",
     "Priors",
@@ -52,6 +56,7 @@ __all__ = [
     "open_spectra",
     "plots",
     "posterior",
+    "read_analyses",
     "save",
     "simulate",
 ]

@@ -22,6 +22,9 @@ from probspec.errors import PriorError, explain, known
 from probspec.laws import decode_law, encode_law
 from probspec.spec import Target
 
+MOST_SHOWN = 4
+"""Laws that `repr` shows; of more, the first two and the last."""
+
 Law = TorchDistribution | Callable[[Mapping[str, Tensor]], TorchDistribution]
 
 
@@ -62,7 +65,9 @@ class Priors(Mapping[str, Law]):
         return len(self._laws)
 
     def __repr__(self) -> str:
-        return f"Priors({', '.join(f'{name}={_word(law)}' for name, law in self.items())})"
+        words = [f"{name}={_word(law)}" for name, law in self.items()]
+        shown = words if len(words) <= MOST_SHOWN else [*words[:2], "...", words[-1]]
+        return f"Priors({', '.join(shown)})"
 
     def replace(self, **laws: Law) -> Priors:
         """Return priors in which some laws are others.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from probspec.errors import QueryError, explain, known
 from probspec.models.base import Model
+from probspec.models.minerals import MineralBNN
 from probspec.models.uvae import UVAE
 
-ALL: tuple[type[Model], ...] = (UVAE,)
+ALL: tuple[type[Model], ...] = (UVAE, MineralBNN)
 """Every model, known to saved fits and to the command line by its `name`."""
 
 

@@ -17,7 +17,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from probspec.batch import Batch
-from probspec.errors import QueryError, explain
+from probspec.errors import QueryError, SpecError, explain
 from probspec.priors import Priors
 from probspec.spec import DataSpec
 from probspec.training.options import TrainOptions
@@ -77,8 +77,15 @@ class Model(nn.Module, ABC):
     cross_fits: bool = False
     """Whether `prepare` makes extras for the training rows out of fold, so that no rows need to be held out."""
 
+    takes_gaps: ClassVar[bool] = False
+    """Whether single channels may be missing (`Modality.gaps`); they are NaN in `Batch.x`."""
+
     def __init__(self, spec: DataSpec, priors: Priors | None = None):
         super().__init__()
+        gaps = [name for name, modality in spec.modalities.items() if modality.gaps]
+        if gaps and not self.takes_gaps:
+            problem = f"{self.name} needs every channel of a spectrum"
+            raise SpecError(explain(f"{spec.name}: modalities.{gaps[0]}.gaps", problem, expected="gaps = false"))
         self.spec = spec
         self.priors = self.default_priors(spec) if priors is None else priors
 

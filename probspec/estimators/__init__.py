@@ -1,0 +1,10 @@
+"""scikit-learn faces: the models as estimators, for pipelines, cross-validation and who knows `fit` and `predict`.
+
+The constructor stores, `fit` checks, results end in an underscore. What a face adds is only the translation between
+arrays and `Spectra`; the model, its training and its posterior are those that everybody else uses.
+"""
+
+from probspec.estimators.composition import CompositionRegressor, learnt_prior
+from probspec.estimators.minerals import MineralClassifier
+
+__all__ = ["CompositionRegressor", "MineralClassifier", "learnt_prior"]
