@@ -46,10 +46,13 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def guard_settings(one_thread: None) -> Iterator[None]:
-    """Fail the test that changes a global setting; put back the generators, on which no test may depend."""
+    """Fail the test that changes a global setting; every test begins from the same generators, and leaves them so."""
     before = switches()
     python, numpy = random.getstate(), np.random.get_state()
+    random.seed(0)
+    np.random.seed(0)
     with torch.random.fork_rng():
+        torch.manual_seed(0)
         yield
     random.setstate(python)
     np.random.set_state(numpy)

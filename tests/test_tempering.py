@@ -36,8 +36,8 @@ def test_units_do_not_matter():
 
 class TestShrinkage:
     def shrunk(self, concentration: float, slope: float, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
-        y = Dirichlet(torch.full((10,), concentration)).sample((4000,))
-        return y.mean(0) + slope * (y - y.mean(0)) + noise * torch.randn(4000, 10), y
+        y = Dirichlet(torch.full((10,), concentration)).sample((40000,))
+        return y.mean(0) + slope * (y - y.mean(0)) + noise * torch.randn_like(y), y
 
     def test_is_undone_whole_where_compositions_are_sparse(self):
         mean, y = self.shrunk(0.1, slope=0.5, noise=0.02)

@@ -4,7 +4,8 @@ The constructor stores, `fit` checks, results end in an underscore. What a face 
 arrays and `Spectra`; the model, its training and its posterior are those that everybody else uses.
 """
 
+from probspec.estimators.clusters import MineralClusters
 from probspec.estimators.composition import CompositionRegressor, learnt_prior
 from probspec.estimators.minerals import MineralClassifier
 
-__all__ = ["CompositionRegressor", "MineralClassifier", "learnt_prior"]
+__all__ = ["CompositionRegressor", "MineralClassifier", "MineralClusters", "learnt_prior"]
