@@ -151,9 +151,7 @@ def ecdf_band(samples: int, draws: int, prob: float = 0.99) -> tuple[Array, Arra
     return lower / samples, upper / samples
 
 
-def calibrate(
-    fit: Fit, spectra: Spectra, draws: int = 99, seed: int = 0, prob: float = 0.99
-) -> dict[str, Calibration]:
+def calibrate(fit: Fit, spectra: Spectra, draws: int = 99, seed: int = 0, prob: float = 0.99) -> dict[str, Calibration]:
     """Ask whether the posterior is right for spectra from the model's own prior (simulation-based calibration).
 
     For each given spectrum the latent sites are drawn from their priors and a spectrum is made at them; the fit

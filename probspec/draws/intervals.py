@@ -90,9 +90,7 @@ def check_prob(prob: float) -> None:
         raise QueryError(explain("prob", f"got {prob}", expected="a number between 0 and 1", fix="prob=0.9"))
 
 
-def coverage(
-    draws: xr.DataArray, truth: NDArray, probs: Sequence[float] = PROBS, kind: str = "eti"
-) -> pd.DataFrame:
+def coverage(draws: xr.DataArray, truth: NDArray, probs: Sequence[float] = PROBS, kind: str = "eti") -> pd.DataFrame:
     """Compare the share of true values inside their intervals with the intervals' probability.
 
     Parameters

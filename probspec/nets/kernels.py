@@ -107,9 +107,7 @@ class KernelExpert(nn.Module):
         values, vectors = torch.linalg.eigh(self.kernel(scores, scores))
         values = values.clamp_min(0)
         trials = (_leave_out(values, vectors, y, folds, s) for s in self.STRENGTHS)
-        best, strength = max(
-            zip(trials, self.STRENGTHS, strict=True), key=lambda trial: trial[0].log_density(y)
-        )
+        best, strength = max(zip(trials, self.STRENGTHS, strict=True), key=lambda trial: trial[0].log_density(y))
         residual, unit = _left_out(values, vectors, y, folds, strength)
         self.strength, self.noise = strength, _noise(residual, unit)
         self.root = (vectors / (values + strength).sqrt()).contiguous()
