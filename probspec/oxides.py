@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from probspec.errors import DataError, explain, known
 
@@ -151,6 +152,8 @@ def _framed(X: Mapping[str, Any], where: str) -> pd.DataFrame:
 
 def _of_ten(X: Any, where: str) -> pd.DataFrame:
     array = _array(X, where)
+    if np.iscomplexobj(array):
+        raise DataError(explain(where, "Complex data not supported", expected="numbers in wt%"))
     if array.ndim != 2 or array.shape[1] != len(OXIDES):
         fix = "give one analysis as X[None, :], and other columns as a DataFrame or dict by oxide"
         expected = f"(sample, {len(OXIDES)}) with the columns {' '.join(OXIDES)}"
@@ -159,10 +162,13 @@ def _of_ten(X: Any, where: str) -> pd.DataFrame:
 
 
 def _array(values: Any, where: str) -> NDArray[Any]:
+    if issparse(values):
+        raise DataError(explain(where, "sparse input is not supported", fix=f"{where}.toarray()"))
     try:
         if isinstance(values, np.ma.MaskedArray):
             return np.ma.filled(values.astype(np.float64), np.nan)
-        return values.to_numpy() if isinstance(values, pd.Series) else np.asarray(values)
+        array = values.to_numpy() if isinstance(values, pd.Series) else np.asarray(values)
+        return array.astype(np.float64) if array.dtype == object else array
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(explain(where, f"no array ({error})", expected="numbers in wt%")) from None
 

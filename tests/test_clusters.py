@@ -113,6 +113,8 @@ def test_an_analysis_of_nothing_is_noise_without_a_place(fitted):
 
 def test_points_between_clusters_stay_noise_when_wanted():
     X, _ = analyses(800, 11)
+    half = np.random.default_rng(0).uniform(0.3, 0.7, (60, 1))  # the beam met two grains
+    X = np.concatenate([X, half * X[:60] + (1 - half) * X[60:120]])
     strict, loose = (MineralClusters(options=BRIEF, assign_noise=keep).fit(X) for keep in (False, True))
     assert (strict.labels_ == -1).sum() > (loose.labels_ == -1).sum()
 

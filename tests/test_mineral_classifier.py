@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils import check_array
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from probspec.errors import DataError, ProbspecWarning
 from probspec.estimators import MineralClassifier
@@ -11,6 +13,7 @@ from probspec.simulate import simulate
 from probspec.spec import DataSpec, load_spec
 from probspec.training.options import TrainOptions
 
+BRIEF = TrainOptions(epochs=15, batch_size=64, learning_rate=3e-2)
 FEW = ("Olivine", "Plagioclase", "Clinopyroxene", "Amphibole", "Garnet")
 QUICK = TrainOptions(epochs=60, batch_size=128, learning_rate=1e-2, schedule="cosine", kl_weight=0.1, clip_norm=None)
 
@@ -22,6 +25,28 @@ def rows(n: int, seed: int, minerals: tuple[str, ...] = FEW) -> tuple[pd.DataFra
     made = simulate(DataSpec.from_config(config), n, seed=seed)
     codes = made.targets["mineral"][:, 0].astype(int)
     return pd.DataFrame(made.spectra("oxides"), columns=list(OXIDES)), np.array(minerals)[codes]
+
+
+class FromAnyColumns(MineralClassifier):
+    """Ten oxides made of whatever columns scikit-learn's checks bring."""
+
+    def _table(self, X):
+        values = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
+        known = values[:, : len(OXIDES)]
+        return super()._table(np.pad(50 + 30 * np.tanh(known / 5), ((0, 0), (0, len(OXIDES) - known.shape[1]))))
+
+
+TEN = "a table has ten oxides, whichever columns it is made of"
+REASONS = dict.fromkeys(("check_n_features_in", "check_n_features_in_after_fitting", "check_classifiers_train"), TEN)
+
+
+@parametrize_with_checks(
+    [FromAnyColumns(textbook=0, draws=5, hidden=(16,), options=BRIEF)],
+    expected_failed_checks=lambda estimator: REASONS,
+)
+@pytest.mark.filterwarnings("ignore:X. no oxide, or a strange total:probspec.errors.ProbspecWarning")
+def test_scikit_learn(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(scope="module")

@@ -120,7 +120,7 @@ BAD = {
     "booleans": (named(K2O=[True, False]), "X['K2O']: dtype bool"),
     "complex": (named(K2O=[1j, 2j]), "X['K2O']: dtype complex128"),
     "dates": (named(K2O=pd.to_datetime(["2020-01-01", "2020-01-02"])), "X['K2O']: dtype datetime64"),
-    "object array": (np.ones((2, 10), object), "X['SiO2']: dtype object"),
+    "object array": (np.full((2, 10), "x", object), "X: no array"),
     "boolean array": (np.ones((2, 10), bool), "X['SiO2']: dtype bool"),
     "one analysis without its dim": (np.ones(10), "X: shape (10,); expected (sample, 10)"),
     "other columns": (np.ones((2, 9)), "X: shape (2, 9)"),

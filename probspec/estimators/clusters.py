@@ -3,14 +3,14 @@
 The published route is an autoencoder of the oxides to a two-dimensional latent, and density clustering (HDBSCAN:
 Campello, Moulavi & Sander 2013) of that. Ours differs in what makes the density mean something:
 
-- square roots of wt%, whose scales are halfway between one for all oxides and one for each, so that main oxides count
-  for more, but minor ones are not lost;
+- cations instead of wt%: square roots of their shares, Fe, Mg and Mn together, and the total. What a structure fixes is
+  told apart; how Mg and Fe, which solid solutions exchange, divide counts for little;
 - the autoencoder keeps neighbours (`probspec.nets.neighbours`);
 - analyses are thinned where they are dense, so that a paper of ten thousand olivines is no more than a region;
-- gaps are filled from similar analyses (`probspec.donors`) and do not count in the reconstruction; the network is not
-  told which they are, so that the habits of laboratories do not make clusters.
+- gaps are filled from similar analyses (`probspec.donors`); the network is not told which they are, so that the habits
+  of laboratories do not make clusters.
 
-New analyses join the cluster of the nearest fitted ones, by oxides rather than by the latent: between the clusters a
+New analyses join the cluster of the nearest fitted ones, by cations rather than by the latent: between the clusters a
 map of two dimensions is torn, and where a new analysis falls across a tear is chance.
 
 Labels are never looked at.
@@ -24,27 +24,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.cluster import HDBSCAN
 from sklearn.neighbors import KNeighborsClassifier
 
 from probspec.donors import Donors
 from probspec.errors import DataError, QueryError, explain
 from probspec.nets.neighbours import EmbeddingOptions, embed
-from probspec.oxides import OTHERS, oxide_table
+from probspec.oxides import OTHERS, OXIDES, oxide_table
 from probspec.seeding import child_seed
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 COARSE, FEW = 0.4, 5  # cells of square roots of wt%, and the most donors in one
-LEAST_SPREAD = 0.02  # square root of wt%: an oxide that is always the same stays small
+GRAMS_PER_CATION = (60.084, 79.866, 50.981, 71.844, 70.937, 40.304, 56.077, 30.990, 47.098, 75.995)  # as OXIDES
+FE, MN, MG = 3, 4, 5
+NEAR = 0.08  # square root of a share of cations: the distance that counts as one
+EXCHANGE, TOTAL = 0.15, 0.7  # what Mg against Fe, and the square root of the total, count for
 VOTERS = 5  # nearest analyses that name the cluster of another
 CLOSE = 3  # an analysis is as strange as its distance from the third nearest that has a cluster ...
 REACH = 3.0  # ... and belongs nowhere beyond so many times the distance that one in a hundred exceeds
 
 
-class MineralClusters(ClusterMixin, BaseEstimator):
+class MineralClusters(ClusterMixin, TransformerMixin, BaseEstimator):
     """Clusters of analyses in a two-dimensional latent.
 
     Parameters
@@ -52,7 +55,7 @@ class MineralClusters(ClusterMixin, BaseEstimator):
     min_cluster_size, min_samples : int
         Of HDBSCAN, counted in thinned analyses.
     cell : float
-        Side of the cells in which analyses are thinned, in units of the scaled square roots.
+        Side of the cells in which analyses are thinned, in units of `NEAR`.
     most : int
         Analyses that are kept of a cell. A mineral of one composition fills few cells: where it is missed, raise this.
     assign_noise : bool
@@ -90,7 +93,7 @@ class MineralClusters(ClusterMixin, BaseEstimator):
         min_cluster_size: int = 25,
         min_samples: int = 25,
         cell: float = 1.0,
-        most: int = 8,
+        most: int = 5,
         assign_noise: bool = True,
         options: EmbeddingOptions | None = None,
         ignore: tuple[str, ...] = OTHERS,
@@ -127,12 +130,13 @@ class MineralClusters(ClusterMixin, BaseEstimator):
             raise DataError(explain("X", "no analysis has an oxide", expected="oxides in wt%"))
         rng = np.random.default_rng(child_seed(self.random_state, 0))
         roots = roots[_thinned(np.nan_to_num(roots, nan=-1.0), COARSE, FEW, rng)]
-        self._learn_scales(roots)
+        self.donors_, self.centre_ = Donors(roots), np.zeros(len(OXIDES))
+        self.centre_ = self._scaled(roots).mean(0)
         scaled = self._scaled(roots)
         kept = _thinned(scaled, self.cell, self.most, rng)
         self._check_count(len(kept))
         options = self.options or EmbeddingOptions()
-        self.network_ = embed(scaled[kept], ~np.isnan(roots[kept]), options, child_seed(self.random_state, 1))
+        self.network_ = embed(scaled[kept], options, child_seed(self.random_state, 1))
         self._cluster(scaled[kept])
         self.latent_, self.labels_ = self.transform(X), self.predict(X)
         return self
@@ -179,18 +183,12 @@ class MineralClusters(ClusterMixin, BaseEstimator):
             problem = f"{count} analyses that differ enough to be kept"
             raise DataError(explain("X", problem, expected=f"{least} or more", fix="lower min_cluster_size or cell"))
 
-    def _learn_scales(self, roots: Array) -> None:
-        self.donors_ = Donors(roots)
-        filled = self.donors_.complete(roots)
-        spread = filled.std(0) + LEAST_SPREAD
-        self.centre_, self.spread_ = filled.mean(0), np.sqrt(spread * spread.mean())
-
     def _scaled(self, roots: Array) -> Array:
-        """Scaled square roots, gaps filled; a row without any oxide stays NaN."""
-        scaled = np.full(roots.shape, np.nan)
+        """Features of square roots of wt%, gaps filled; a row without any oxide stays NaN."""
+        scaled = np.full((len(roots), len(OXIDES)), np.nan)
         some = ~np.isnan(roots).all(1)
         if some.any():
-            scaled[some] = (self.donors_.complete(roots[some]) - self.centre_) / self.spread_
+            scaled[some] = _features(self.donors_.complete(roots[some]) ** 2) / NEAR - self.centre_
         return scaled
 
     def _told(self, X: Any) -> Array:
@@ -220,6 +218,16 @@ class MineralClusters(ClusterMixin, BaseEstimator):
         if some.any():
             found[some] = self.core_.query(scaled[some], k=[CLOSE])[0][:, 0]
         return found
+
+
+def _features(wt: Array) -> Array:
+    """Shares of cations, their exchange and the total : (sample, 10), of complete analyses : (sample, oxide)."""
+    moles = wt / GRAMS_PER_CATION
+    share = moles / np.maximum(moles.sum(1, keepdims=True), 1e-9)
+    exchanging = share[:, [FE, MN, MG]].sum(1)
+    fixed = np.delete(share, [FE, MN, MG], 1)
+    exchange, total = share[:, MG] - share[:, FE], wt.sum(1) / 100
+    return np.column_stack([np.sqrt(fixed), np.sqrt(exchanging), EXCHANGE * exchange, TOTAL * np.sqrt(total)])
 
 
 def _thinned(x: Array, cell: float, most: int, rng: np.random.Generator) -> Labels:

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 
 from probspec.data.intake import names
 from probspec.data.spectra import Spectra
@@ -102,7 +103,7 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
         hidden: Sequence[int] = HIDDEN,
         family: str = "mean-field",
         cap: int | None = 300,
-        textbook: int = 800,
+        textbook: int = 1600,
         draws: int = 50,
         ignore: Sequence[str] = OTHERS,
         options: TrainOptions | None = None,
@@ -136,7 +137,7 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
             Naming the argument, row and oxide of what is wrong.
         """
         table = self._table(X)
-        labels = names(y, "y", len(table))
+        labels = _minerals(y, len(table))
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(explain("y", f"one class ({self.classes_[0]})", expected="two or more"))
@@ -160,7 +161,8 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Most probable mineral, (sample,)."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        probability = self.predict_proba(X)
+        return self.classes_[probability.argmax(1)]
 
     def entropy(self, X: Any) -> Entropy:
         """Say how uncertain the mineral is, and what part of that more analyses would take away."""
@@ -277,6 +279,18 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
     def _tails(self, X: Any) -> Array:
         model = self.fit_.model
         return model.typicality(model.scaled(torch.as_tensor(self._told(X), dtype=torch.float32))).numpy()
+
+
+def _minerals(y: ArrayLike | None, rows: int) -> NDArray[Any]:
+    """Check the names or numbers of the minerals of the rows."""
+    if y is None:
+        problem = "MineralClassifier requires y to be passed, but the target y is None"
+        raise DataError(explain("y", problem, expected="the mineral of each row"))
+    given: NDArray[Any] = column_or_1d(y, warn=True)
+    if given.dtype.kind == "f":
+        assert_all_finite(given, input_name="y")
+    check_classification_targets(given)
+    return names(given.astype(int) if given.dtype.kind == "f" else given, "y", rows)
 
 
 def _entropy(probability: Array) -> Array:

@@ -17,7 +17,11 @@ One weighting is ours: an analysis is met under many veils and errors, and count
 (`options`: the divergence from the prior has the weight 0.1).
 
 Beside the network each mineral has a Gaussian of its scaled oxides, set in closed form, that tells a stranger: a
-network is as sure of a glass as of a feldspar.
+network is as sure of a glass as of a feldspar. A stranger may be any mineral: with its strangeness s, minus the log
+tail probability in the mineral that it fits best, up to a share `DOUBT` of the probability is spread over all,
+
+.. math:: c \mid x, W \sim \mathrm{Categorical}((1 - \epsilon)\,p + \epsilon / C), \qquad
+          \epsilon = \mathrm{DOUBT}\,(1 - e^{-s / \mathrm{FAR}}).
 
 =============  ======================  ==================  ====
 site           dims                    support             unit
@@ -59,7 +63,8 @@ from probspec.training.options import TrainOptions
 
 HIDDEN = (64, 64, 32)
 COPIES = 8  # fillings of a gap, among which each step chooses
-ERROR = (0.01, 0.1)  # relative, and where there is nothing, wt%: what laboratories differ by
+ERROR = (0.01, 0.05)  # relative, and where there is nothing, wt%: what laboratories differ by
+DOUBT, FAR = 0.06, 15.0  # most that is spread, and the strangeness (nats) by which nearly two thirds of it are
 SCALE = 1.5  # standard deviation of a layer's output under the default prior, for inputs of order one
 STEPS = 4000
 RANK = 8
@@ -128,8 +133,10 @@ class MineralBNN(Model):
         """Weights, then the mineral of each analysis."""
         weights = {name: pyro.sample(name, self.priors.law(name)) for name in self.shapes}
         with rows(batch):
-            logits = self.network(weights, self.seen(batch.x[self.modality]))
-            pyro.deterministic("probability", logits.softmax(-1), event_dim=1)
+            x = batch.x[self.modality]
+            strange = batch.extras["strangeness"] if "strangeness" in batch.extras else self.strangeness(x)
+            logits = doubted(self.network(weights, self.seen(x)), strange)
+            pyro.deterministic("probability", logits.exp(), event_dim=1)
             with poutine.mask(mask=batch.labelled[self.target] & batch.present[self.modality]):
                 pyro.sample(self.target, dist.Categorical(logits=logits), obs=batch.y[self.target][:, 0].long())
 
@@ -163,6 +170,10 @@ class MineralBNN(Model):
         told = self.scaled(x), (x - self.level) / self.range
         return torch.cat([*(torch.where(reported, values, 0.0) for values in told), reported.to(x.dtype)], -1)
 
+    def strangeness(self, x: Tensor) -> Tensor:
+        """Minus the log tail probability of oxides `x` : (sample, oxide) in the mineral that they fit best, nats."""
+        return self.typicality(self.scaled(x)).amin(-1).to(self.centre)
+
     # Learning and asking.
 
     def probabilities(self, x: Tensor, draws: int, seed: int = 0) -> Tensor:
@@ -179,7 +190,7 @@ class MineralBNN(Model):
             weights = {name: value.squeeze(1) for name, value in self.weights().items()}
         biased = {name: w.unsqueeze(1) if w.dim() == 2 else w for name, w in weights.items()}
         with torch.no_grad():
-            return self.network(biased, self.seen(x)).softmax(-1)
+            return doubted(self.network(biased, self.seen(x)), self.strangeness(x)).exp()
 
     def prepare(self, spectra: Spectra, seed: int) -> dict[str, Tensor]:
         """Fill gaps from rows of the same mineral; set scales and the Gaussian of each mineral."""
@@ -209,11 +220,13 @@ class MineralBNN(Model):
         x = completed[torch.arange(len(batch), device=completed.device), pick]
         relative, floor = self.chosen["error"]
         x = x * (1 + relative * torch.randn_like(x)) + floor * torch.randn_like(x)
-        return replace(batch, x={self.modality: torch.where(veil(tuple(x.shape), x.device), torch.nan, x)})
+        seen = torch.where(veil(tuple(x.shape), x.device), torch.nan, x)
+        familiar = torch.zeros(len(batch), device=x.device)  # what is learnt from is no stranger
+        return replace(batch, x={self.modality: seen}, extras=batch.extras | {"strangeness": familiar})
 
     def anomaly(self, batch: Batch, values: dict[str, Tensor]) -> Tensor:
         """Minus the log tail probability of each analysis in the mineral that it fits best."""
-        return self.typicality(self.scaled(batch.x[self.modality])).amin(-1).to(self.centre)
+        return self.strangeness(batch.x[self.modality])
 
     def example(self, seed: int = 0) -> Batch:
         """Twelve analyses, the last two unlabelled, some oxides not reported."""
@@ -310,6 +323,13 @@ def layer_shapes(spec: DataSpec, hidden: Sequence[int] = HIDDEN) -> dict[str, tu
     for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), 1):
         shapes |= {f"weight_{layer}": (outputs, inputs), f"bias_{layer}": (outputs,)}
     return shapes
+
+
+def doubted(logits: Tensor, strangeness: Tensor) -> Tensor:
+    """Log probabilities, (..., sample, mineral), with the share for any mineral that a stranger is given."""
+    share = DOUBT * -torch.expm1(-strangeness / FAR)[:, None]
+    anything = (share / logits.shape[-1]).log()
+    return torch.logaddexp(logits.log_softmax(-1) + torch.log1p(-share), anything)
 
 
 def _asked(spec: DataSpec) -> tuple[str, str]:

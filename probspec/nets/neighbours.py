@@ -50,7 +50,7 @@ class EmbeddingOptions:
         If one of them is not positive.
     """
 
-    neighbours: int = 60
+    neighbours: int = 20
     steps: int = 2500
     batch: int = 512
     strangers: int = 3
@@ -92,20 +92,19 @@ class NeighbourAutoencoder(nn.Module):
         self.encoder = mlp([features, width, width, 2])
         self.decoder = mlp([2, width, width, features])
 
-    def loss(self, x: Tensor, reported: Tensor, pairs: Tensor, strangers: Tensor) -> Tensor:
+    def loss(self, x: Tensor, pairs: Tensor, strangers: Tensor) -> Tensor:
         """Misfit of what was reported, plus cross entropy of the neighbours.
 
         Parameters
         ----------
-        x, reported : (sample, feature) Tensor
-            Without gaps; values that were filled in do not count in the misfit.
+        x : (sample, feature) Tensor
         pairs : (2, pair) int Tensor
         strangers : (pair, stranger) int Tensor
         """
         one, other = pairs
         latent = self.encoder(x[torch.cat([one, other, strangers.flatten()])])
         here, there, away = latent.split([len(one), len(other), strangers.numel()])
-        misfit = (self.decoder(here) - x[one]).square()[reported[one]].mean()
+        misfit = (self.decoder(here) - x[one]).square().mean()
         apart = here[:, None] - away.view(*strangers.shape, 2)
         near = torch.log1p(SPREAD * _power(here - there))
         far = -torch.log(1 - 1 / (1 + SPREAD * _power(apart)) + TINY)
@@ -150,21 +149,19 @@ def _widths(beyond: NDArray[np.float64], total: float, scale: float) -> NDArray[
     return np.maximum(low, 1e-3 * scale) + 1e-300
 
 
-def embed(
-    x: NDArray[np.float64], reported: NDArray[np.bool_], options: EmbeddingOptions, seed: int
-) -> NeighbourAutoencoder:
+def embed(x: NDArray[np.float64], options: EmbeddingOptions, seed: int) -> NeighbourAutoencoder:
     """Train the autoencoder.
 
     Parameters
     ----------
-    x, reported : (sample, feature) array
-        Of order one, without gaps, and what of it was reported.
+    x : (sample, feature) array
+        Of order one, without gaps.
     options : EmbeddingOptions
     seed : int
         Same seed, same network; the global generators stay as they are.
     """
     graph = neighbour_graph(x, min(options.neighbours, len(x) - 1))
-    values, known = torch.from_numpy(x).float(), torch.from_numpy(reported)
+    values = torch.from_numpy(x).float()
     chances = torch.from_numpy(graph.strength).cumsum(0)
     ends = torch.from_numpy(np.stack([graph.first, graph.second]))
     with seeded(seed):
@@ -176,7 +173,7 @@ def embed(
             pairs = ends[:, drawn.clamp_max(len(chances) - 1)]
             strangers = torch.randint(len(x), (options.batch, options.strangers))
             optimiser.zero_grad()
-            net.loss(values, known, pairs, strangers).backward()
+            net.loss(values, pairs, strangers).backward()
             optimiser.step()
             schedule.step()
     return net.eval()
