@@ -21,11 +21,22 @@ from probspec import demo as demonstration
 from probspec.data.spectra import Spectra, open_spectra
 from probspec.errors import FileError, ProbspecError, explain
 from probspec.fit import fit as fit_model
-from probspec.models import ALL, by_name
+from probspec.models import ALL, by_name, for_spec
 from probspec.persist import load, save
+from probspec.posterior import Posterior
 from probspec.posterior import posterior as draw_posterior
 from probspec.simulate import simulate as simulate_spectra
-from probspec.terminal import answer_table, calibration_line, modality_table, show, show_note, stages, target_table
+from probspec.terminal import (
+    answer_table,
+    calibration_line,
+    class_line,
+    class_table,
+    modality_table,
+    show,
+    show_note,
+    stages,
+    target_table,
+)
 
 
 class Commands(TyperGroup):
@@ -68,6 +79,7 @@ app = typer.Typer(
 BLOCK = 4096
 """Spectra that `check` holds in memory at a time."""
 
+METHODS = ", ".join(sorted(model.name for model in ALL))
 SPEC_HELP = "Name of a data spec, or path of a TOML file."
 File = Annotated[Path, typer.Argument(help="HDF5 file of spectra.", show_default=False)]
 Spec = Annotated[str, typer.Argument(help=SPEC_HELP, show_default=False)]
@@ -111,7 +123,7 @@ def fit(
     spec: Spec,
     file: File,
     out: Out,
-    model: Annotated[str, typer.Option(help=f"Method: {', '.join(sorted(m.name for m in ALL))}.")] = "UVAE",
+    model: Annotated[str | None, typer.Option(help=f"Method, if not that of the spec: {METHODS}.")] = None,
     part: Annotated[Part, typer.Option(help="Rows to learn from.")] = Part.TRAIN,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -122,7 +134,7 @@ def fit(
     with stages(3) as begin:
         begin(f"opening {file}")
         spectra = part.of(open_spectra(file, spec))
-        unfitted = by_name(model)(spectra.spec)
+        unfitted = (by_name(model) if model else for_spec(spectra.spec))(spectra.spec)
         begin(f"learning from {len(spectra):,} spectra")
         options = unfitted.options(len(spectra))
         options = replace(options, epochs=epochs or options.epochs, progress=True)
@@ -155,8 +167,10 @@ def ask(
         posterior = draw_posterior(fitted, spectra, draws=draws, seed=seed)
         begin(f"writing {out}")
         posterior.to_netcdf(out)
-    for site in fitted.model.spec.targets:
-        if site in posterior.draws:
+    for site, target in fitted.model.spec.targets.items():
+        if target.support == "category":
+            _show_classes(posterior, spectra, site, rows)
+        elif site in posterior.draws:
             show(answer_table(posterior, site, prob, rows))
             if spectra.labelled(site).any():
                 show(calibration_line(posterior.coverage({site: spectra.targets[site]}, (prob,)), site, prob))
@@ -175,6 +189,16 @@ def demo(
     """Simulate spectra, fit, ask, check the answers, and draw figures, in a few minutes."""
     _keep(out, force)
     demonstration.run(out, n=n, prob=prob, epochs=epochs, seed=seed)
+
+
+def _show_classes(posterior: Posterior, spectra: Spectra, site: str, rows: int) -> None:
+    """Show the most probable classes, and how many of those that are known were found."""
+    probability = posterior.mean("probability").values
+    known = spectra.labelled(site)
+    truth = np.where(known, np.nan_to_num(spectra.targets[site][:, 0]), -1).astype(int)
+    show(class_table(probability[:rows], spectra.spec.targets[site].components, truth[:rows], site))
+    if known.any():
+        show(class_line(probability, truth, site))
 
 
 def _describe(spectra: Spectra, verdict: str) -> None:

@@ -5,7 +5,7 @@ Tables go to standard output; progress and errors go to standard error, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -61,11 +61,19 @@ def modality_table(spectra: Spectra) -> Table:
 def target_table(spectra: Spectra, name: str) -> Table:
     """One row per component of a target: how many spectra are labelled, the labels' mean and range."""
     target, known = spectra.spec.targets[name], spectra.labelled(name)
+    if target.support == "category":
+        return _class_counts(name, target.components, spectra.targets[name][known, 0].astype(int))
     table = _table("component", "labelled", "mean", "smallest", "largest", title=with_unit(name, target.unit))
-    components = ("class",) if target.support == "category" else target.components
-    for component, labels in zip(components, spectra.targets[name][known].T, strict=True):
+    for component, labels in zip(target.components, spectra.targets[name][known].T, strict=True):
         figures = [f"{f(labels):.4g}" for f in (np.mean, np.min, np.max)] if known.any() else ["-"] * 3
         table.add_row(component, _of(known), *figures)
+    return table
+
+
+def _class_counts(name: str, classes: Sequence[str], codes: NDArray[np.int64]) -> Table:
+    table = _table("class", "labelled", title=name)
+    for label, count in zip(classes, np.bincount(codes, minlength=len(classes)), strict=True):
+        table.add_row(label, f"{count:,}")
     return table
 
 
@@ -82,6 +90,31 @@ def answer_table(posterior: Posterior, site: str, prob: float, spectra: int) -> 
         last = component == answers.index[-1][1]
         table.add_row(str(sample), component, *cells, "-" if np.isnan(true) else f"{true:.4f}", end_section=last)
     return table
+
+
+def class_table(probability: NDArray[np.float64], classes: Sequence[str], truth: NDArray[np.int64], name: str) -> Table:
+    """Most probable class of each spectrum and the next, with their probabilities, beside the known truth.
+
+    `probability` is (sample, class), `truth` (sample,) codes, -1 where unknown.
+    """
+    table = _table(name, "probability", "next", "probability", "true")
+    table.columns[1].justify, table.columns[2].justify = "right", "left"
+    for row, true in zip(probability, truth, strict=True):
+        first, second = np.argsort(row)[:-3:-1]
+        cells = (f"{row[first]:.3f}", classes[second], f"{row[second]:.3f}")
+        table.add_row(classes[first], *cells, "-" if true < 0 else classes[true])
+    return table
+
+
+def class_line(probability: NDArray[np.float64], truth: NDArray[np.int64], name: str) -> str:
+    """Say how many of the known classes are the most probable ones, and how many should be."""
+    known = truth >= 0
+    hit = probability[known].argmax(1) == truth[known]
+    stated = probability[known].max(1)
+    return (
+        f"Calibration: {_percent(hit.mean())} of the known classes of {name} are the most probable ones "
+        f"({known.sum():,} spectra; the probabilities promise {_percent(stated.mean())})."
+    )
 
 
 def calibration_line(coverage: pd.DataFrame, site: str, prob: float) -> str:

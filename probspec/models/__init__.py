@@ -6,9 +6,16 @@ from probspec.errors import QueryError, explain, known
 from probspec.models.base import Model
 from probspec.models.minerals import MineralBNN
 from probspec.models.uvae import UVAE
+from probspec.spec import DataSpec
 
 ALL: tuple[type[Model], ...] = (UVAE, MineralBNN)
 """Every model, known to saved fits and to the command line by its `name`."""
+
+
+def for_spec(spec: DataSpec) -> type[Model]:
+    """Model that infers what a data spec names first: a category, or a composition or quantity."""
+    first = next(iter(spec.targets.values()), None)
+    return MineralBNN if first is not None and first.support == "category" else UVAE
 
 
 def by_name(name: str) -> type[Model]:
