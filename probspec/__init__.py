@@ -11,11 +11,13 @@ its guide, made from the supports of its `Priors`, inverts the story. `fit` trai
 
 from probspec import baselines, checks, metrics, plots
 from probspec.calibration import calibrate
+from probspec.cross_validation import nested_cross_validate
 from probspec.data.analyses import read_analyses
 from probspec.data.spectra import Spectra, open_spectra
 from probspec.distributions import LogisticNormal
+from probspec.element_maps import classify_map
 from probspec.errors import ProbspecError, ProbspecWarning
-from probspec.estimators import CompositionRegressor, MineralClassifier
+from probspec.estimators import CompositionRegressor, MineralClassifier, MineralClusters
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.minerals import MineralBNN
@@ -36,6 +38,7 @@ __all__ = [
     "LogisticNormal",
     "MineralBNN",
     "MineralClassifier",
+    "MineralClusters",
     "Model",
     "Posterior",
     "Priors",
@@ -48,11 +51,13 @@ __all__ = [
     "baselines",
     "calibrate",
     "checks",
+    "classify_map",
     "fit",
     "list_specs",
     "load",
     "load_spec",
     "metrics",
+    "nested_cross_validate",
     "open_spectra",
     "plots",
     "posterior",

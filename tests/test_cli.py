@@ -134,6 +134,16 @@ def test_ask_gives_the_same_answer_to_the_same_seed(file: Path, fitted: Path, tm
     assert one == same != other
 
 
+def test_classes_are_fitted_and_asked_about(tmp_path: Path):
+    file, folder, draws = (tmp_path / name for name in ("analyses.h5", "fit", "draws.nc"))
+    succeed("simulate", "epma_minerals", "-o", file, "-n", "200")
+    assert "Olivine" in succeed("check", file, "-s", "epma_minerals")
+    succeed("fit", "epma_minerals", file, "-o", folder, "--epochs", "2")
+    told = succeed("ask", folder, file, "-o", draws, "--draws", "20", "--rows", "3")
+    assert "of the known classes of mineral are the most probable" in told
+    assert told.count("│") == 3 * 6 and draws.exists()
+
+
 def test_demo_writes_what_it_names(tmp_path: Path):
     folder = tmp_path / "demo"
     shown = succeed("demo", "--out", folder, "-n", "24", "--epochs", "2")

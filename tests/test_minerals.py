@@ -8,7 +8,7 @@ import torch
 from probspec.data.spectra import Spectra
 from probspec.errors import PriorError, SpecError
 from probspec.fit import Fit, fit
-from probspec.models.minerals import MineralBNN, layer_shapes, weight_priors
+from probspec.models.minerals import DOUBT, MineralBNN, layer_shapes, weight_priors
 from probspec.nets.completion import complete, veil
 from probspec.nets.typicality import Typicality
 from probspec.posterior import posterior
@@ -137,6 +137,30 @@ def test_draws_are_labelled(fitted, new):
     assert tuple(draws["mineral"].values) == FEW
     assert draws["weight_1"].sizes["weight_1_output"] == 32
     assert np.allclose(draws["probability"].sum("mineral"), 1, atol=1e-5)
+
+
+def test_arviz_is_given_the_draws_of_weights_and_probabilities(fitted, new):
+    given = posterior(fitted, new.select(slice(4)), draws=6).to_arviz()["posterior"]
+    assert given["weight_1"].sizes["draw"] == given["probability"].sizes["draw"] == 6
+    assert given["probability"].dims[2:] == ("spectrum", "mineral")
+
+
+def test_analyses_are_measured_anew_with_an_error_that_grows_with_the_amount():
+    model = MineralBNN(few(), error=(0.03, 0.2))
+    batch = model.example()
+    batch.extras["completed"] = torch.tensor([0.0, 50.0]).repeat(12, 8, 5)
+    errors = torch.cat([model._veiled(batch).x["oxides"] - torch.tensor([0.0, 50.0]).repeat(5) for _ in range(200)])
+    seen = [column[~column.isnan()].std().item() for column in (errors[:, ::2], errors[:, 1::2])]
+    assert seen == pytest.approx([0.2, np.hypot(0.03 * 50, 0.2)], rel=0.05)
+
+
+def test_a_stranger_may_be_any_mineral(fitted, new):
+    usual = torch.from_numpy(new.spectra("oxides"))
+    strange = torch.full_like(usual[:1], 10.0)
+    assert fitted.model.strangeness(strange) > 100 > fitted.model.strangeness(usual).median()
+    assert (fitted.model.probabilities(strange, 20) >= 0.99 * DOUBT / len(FEW)).all()
+    sure = fitted.model.probabilities(usual, 20).mean(0).amax(1)
+    assert sure.median() > 0.98
 
 
 def test_what_it_cannot_be_made_of():

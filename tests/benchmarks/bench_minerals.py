@@ -4,7 +4,8 @@
 
 The folds are those of the file, whole papers each. Training rows are capped at 300 for each paper and mineral; all rows
 of the fold that is left out are scored. "One blanked" hides one reported oxide of each row, drawn with the seed. NLL is
-in nats, with probabilities clipped at 1e-6; ECE is that of the top label in 15 bins. All left-out rows count together.
+in nats, with probabilities clipped at 1e-6; ECE is that of the top label in 15 bins. All left-out rows count together;
+in the second line of a method, those whose composition does not contradict their label (`composition_ok`).
 The set is read from the folder that `PROBSPEC_SHARED_DATA` names, else from `../shared/data` beside the checkout.
 """
 
@@ -43,6 +44,7 @@ class Answers(NamedTuple):
     """Probabilities of left-out rows, whole and with one oxide blanked."""
 
     truth: np.ndarray
+    sound: np.ndarray
     whole: np.ndarray
     blanked: np.ndarray
     fit_seconds: float
@@ -61,7 +63,8 @@ def main() -> None:
     )
     for name in arguments.methods:
         parts = [answer(name, rows, classes, fold, arguments) for fold in arguments.folds]
-        print(line(name, parts, classes), flush=True)
+        for sound in (False, True):
+            print(line(name + ", sound labels" * sound, parts, classes, sound), flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -87,7 +90,8 @@ def answer(name: str, rows: pd.DataFrame, classes: np.ndarray, fold: int, argume
     proba = aligned(fitted.predict_proba(whole), fitted.classes_, classes)
     seconds = (time.perf_counter() - trained) * 1e4 / len(whole)
     blanked = aligned(fitted.predict_proba(one_blanked(whole, arguments.seed)), fitted.classes_, classes)
-    return Answers(test["mineral"].to_numpy(str), proba, blanked, trained - began, seconds)
+    sound = test["composition_ok"].to_numpy() == 1
+    return Answers(test["mineral"].to_numpy(str), sound, proba, blanked, trained - began, seconds)
 
 
 def capped(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
@@ -104,9 +108,10 @@ def one_blanked(X: np.ndarray, seed: int) -> np.ndarray:
     return hidden
 
 
-def line(name: str, parts: list[Answers], classes: np.ndarray) -> str:
-    truth = np.concatenate([part.truth for part in parts])
-    figures = [np.concatenate([p.whole for p in parts]), np.concatenate([p.blanked for p in parts])]
+def line(name: str, parts: list[Answers], classes: np.ndarray, sound: bool) -> str:
+    counted = np.concatenate([part.sound | (not sound) for part in parts])
+    truth = np.concatenate([part.truth for part in parts])[counted]
+    figures = [np.concatenate(each)[counted] for each in ([p.whole for p in parts], [p.blanked for p in parts])]
     cells = [f"{score:.4f}" for proba in figures for score in scores(proba, truth, classes)]
     seconds = [np.mean([p.fit_seconds for p in parts]), np.mean([p.predict_seconds for p in parts])]
     return f"| {name} | {len(truth)} | " + " | ".join([*cells, *(f"{s:.1f}" for s in seconds)]) + " |"
