@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from shared_data import shared_table
 from sklearn.utils import check_array
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -65,6 +66,15 @@ def test_it_tells_minerals_and_says_how_surely(classifier, new):
     assert (classifier.predict(X) == y).mean() > 0.97
     assert np.allclose(probability.sum(1), 1) and tuple(classifier.classes_) == tuple(sorted(FEW))
     assert classifier.score(X, y) == (classifier.predict(X) == y).mean()
+
+
+def test_measured_minerals_of_other_papers():
+    table = pd.read_csv(shared_table("epma", "epma_minerals"), low_memory=False)
+    sound = table[table["composition_ok"] == 1].groupby(["mineral", "source_group"]).head(15)
+    train, test = (sound[(sound["fold"] == 0) == out] for out in (False, True))
+    X = list(OXIDES)
+    fitted = MineralClassifier(textbook=60, options=QUICK).fit(train[X], train["mineral"], train["source_group"])
+    assert fitted.score(test[X], test["mineral"].to_numpy(str)) > 0.97
 
 
 class TestTables:
@@ -146,6 +156,10 @@ class TestFit:
             strange[count] = np.median(face.ood_score(asked[truth == "Olivine"]))
             assert face.score(asked, truth) > 0.9
         assert strange[300] < strange[0]
+
+    def test_noisier_analyses_can_be_said_to_come(self):
+        fitted = MineralClassifier(textbook=0, error=(0.05, 0.3), options=BRIEF).fit(*rows(60, 0))
+        assert fitted.fit_.model.config["error"] == [0.05, 0.3]
 
     def test_one_class_is_refused(self):
         X, _ = rows(20, 0)

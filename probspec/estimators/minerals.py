@@ -19,7 +19,7 @@ from probspec.data.spectra import Spectra
 from probspec.errors import DataError, ProbspecWarning, explain, known
 from probspec.fit import Fit, fit
 from probspec.metrics import threshold_for
-from probspec.models.minerals import HIDDEN, MineralBNN, Weights, weight_priors
+from probspec.models.minerals import ERROR, HIDDEN, MineralBNN, Weights, weight_priors
 from probspec.oxides import OTHERS, OXIDES, oxide_table, strange_totals
 from probspec.posterior import Posterior, posterior
 from probspec.seeding import child_seed
@@ -60,6 +60,8 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
         Width of the hidden layers.
     family : {"mean-field", "low-rank"}
         Of the guide.
+    error : (float, float)
+        Analytical error of the analyses to come, relative and in wt%; larger for energy-dispersive ones.
     cap : int, optional
         Most rows taken of one mineral from one group (a paper), drawn at random, so that large ones do not decide.
     textbook : int
@@ -102,6 +104,7 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
         prior: Weights | None = None,
         hidden: Sequence[int] = HIDDEN,
         family: str = "mean-field",
+        error: Sequence[float] = ERROR,
         cap: int | None = 300,
         textbook: int = 1600,
         draws: int = 50,
@@ -112,6 +115,7 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
         self.prior = prior
         self.hidden = hidden
         self.family = family
+        self.error = error
         self.cap = cap
         self.textbook = textbook
         self.draws = draws
@@ -151,7 +155,7 @@ class MineralClassifier(ClassifierMixin, BaseEstimator):
             groups=None if papers is None else papers[kept].astype(str),
         )
         analyses = self._with_textbook(measured)
-        model = MineralBNN(spec, weight_priors(spec, self.prior, self.hidden), self.hidden, self.family)
+        model = MineralBNN(spec, weight_priors(spec, self.prior, self.hidden), self.hidden, self.family, self.error)
         self.fit_: Fit = fit(model, analyses, seed=self.random_state, options=self.options)
         return self
 
