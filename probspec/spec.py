@@ -139,6 +139,9 @@ class Layout(Table):
     targets, covariates : dict of name -> path
     groups, split : path, optional
         Group [sample] whose rows must not be parted; split [sample], "test" where held out.
+    cube : bool
+        Whether the parts are maps: spectra [y, x, channel], targets [y, x] or [y, x, component], the others [y, x].
+        Their pixels become samples, line by line.
     """
 
     spectra: dict[Name, str]
@@ -148,6 +151,7 @@ class Layout(Table):
     covariates: dict[Name, str] = {}
     groups: str | None = None
     split: str | None = None
+    cube: bool = False
 
 
 class Split(Table):

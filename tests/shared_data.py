@@ -9,8 +9,9 @@ FOLDER = Path(os.environ.get("PROBSPEC_SHARED_DATA", Path(__file__).parents[2] /
 
 
 def shared_file(name: str) -> Path:
-    """Training part of a set; the test is skipped where the set is absent."""
-    return _there(FOLDER / name / f"{name}_train.h5", name)
+    """A set, or its training part where another part is kept apart; the test is skipped where the set is absent."""
+    whole = FOLDER / name / f"{name}.h5"
+    return whole if whole.is_file() else _there(FOLDER / name / f"{name}_train.h5", name)
 
 
 def shared_table(folder: str, name: str) -> Path:

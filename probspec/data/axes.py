@@ -28,7 +28,7 @@ _TO_NM = {
     "eV": (HC_EV_NM, True),
     "keV": (HC_EV_NM * 1e-3, True),
 }
-_NAMES = {"nm": "wavelength", "um": "wavelength", "cm^-1": "wavenumber", "eV": "energy", "keV": "energy"}
+AXIS_NAMES = {"nm": "wavelength", "um": "wavelength", "cm^-1": "wavenumber", "eV": "energy", "keV": "energy"}
 
 
 def check_axis(values: Any, axis: Axis, where: str = "axis", channels: int | None = None) -> NDArray[np.float64]:
@@ -97,7 +97,7 @@ def convert_axis(values: Any, axis: Axis, unit: str, where: str = "axis") -> tup
     nm = factor / array if reciprocal else factor * array
     new = new_factor / nm if new_reciprocal else nm / new_factor
     turned = reciprocal != new_reciprocal
-    return new[::-1].copy() if turned else new, Axis(name=_NAMES[unit], unit=unit), turned
+    return new[::-1].copy() if turned else new, Axis(name=AXIS_NAMES[unit], unit=unit), turned
 
 
 def _refuse_conversion(axis: Axis, unit: str, where: str) -> None:

@@ -73,6 +73,21 @@ class Reader:
         with self._guard(path):
             return self._dataset(path, "numbers").shape
 
+    def dims(self, path: str) -> tuple[str, ...]:
+        """Names of a dataset's dims, from an attribute ``dims``, scales (as netCDF has) or labels; else empty."""
+        listed = self.attribute(path, "dims")
+        if isinstance(listed, tuple):
+            return listed
+        with self._guard(path):
+            dataset = self._dataset(path, "numbers")
+            return tuple(str(dim[0].name).rpartition("/")[2] if len(dim) else dim.label for dim in dataset.dims)
+
+    def is_text(self, path: str) -> bool:
+        """Whether a dataset holds strings."""
+        with self._guard(path):
+            node = self._walk(path)
+            return isinstance(node, h5py.Dataset) and h5py.check_string_dtype(node.dtype) is not None
+
     def numbers(self, path: str) -> NDArray[Any]:
         """Read a whole dataset of numbers."""
         with self._guard(path):
@@ -86,13 +101,18 @@ class Reader:
             return np.asarray(dataset.asstr()[()], dtype=str) if text else dataset[()]
 
     def rows(self, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Read some rows of a dataset [row, column], in any order, touching each stored block once."""
+        """Read some rows of a dataset [row, column], in any order, touching each stored block once.
+
+        Those of a cube [line, pixel, column] are its pixels, line by line.
+        """
         with self._guard(path):
             dataset = self._dataset(path, "numbers")
-            values = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
-            for part in _by_block(rows, _block(dataset)):
-                start, stop = rows[part].min(), rows[part].max() + 1
-                values[part] = dataset[start:stop][rows[part] - start]
+            line, inside = np.divmod(rows, dataset.shape[1] if dataset.ndim == 3 else 1)
+            values = np.empty((len(rows), dataset.shape[-1]), dataset.dtype)
+            for part in _by_block(line, _block(dataset)):
+                start, stop = line[part].min(), line[part].max() + 1
+                block = dataset[start:stop].reshape(stop - start, -1, dataset.shape[-1])
+                values[part] = block[line[part] - start, inside[part]]
             return values
 
     def attribute(self, path: str, name: str) -> str | int | tuple[str, ...] | None:
@@ -223,9 +243,10 @@ def _objection(dataset: h5py.Dataset, want: str) -> str:
 
 
 def _block(dataset: h5py.Dataset) -> int:
-    """Whole chunks of about `ROWS` rows."""
-    chunk = dataset.chunks[0] if dataset.chunks else ROWS
-    return chunk * -(-ROWS // chunk)
+    """Whole chunks of about `ROWS` rows; a line of a cube has many of them."""
+    wanted = ROWS if dataset.ndim == 2 else -(-ROWS // dataset.shape[1])
+    chunk = dataset.chunks[0] if dataset.chunks else wanted
+    return chunk * -(-wanted // chunk)
 
 
 def _by_block(rows: NDArray[np.int64], block: int) -> list[NDArray[np.int64]]:

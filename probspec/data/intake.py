@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probspec.errors import DataError, explain
+from probspec.errors import DataError, explain, known
 from probspec.spec import Target
 
 CLOSURE = 1e-3
@@ -114,6 +114,22 @@ def targets(values: Any, target: Target, where: str) -> Floats:
         expected = f"{_RANGE[target.support]}, or NaN in the whole row (unlabelled)"
         raise DataError(explain(f"{where}[{row}, {column}]", _say(labels[row, column]), expected=expected))
     return _closed(labels, labelled, where) if target.support == "simplex" else labels
+
+
+def class_codes(names: NDArray[Any], target: Target, where: str) -> Floats:
+    """Turn the names of classes into their codes; an empty name is NaN, an unlabelled row.
+
+    Raises
+    ------
+    DataError
+        Naming the first row whose class is no component of the target.
+    """
+    codes = {name: float(code) for code, name in enumerate(target.components)} | {"": np.nan}
+    for row, name in np.ndenumerate(names):
+        if name not in codes:
+            expected = known(str(name), target.components)
+            raise DataError(explain(f"{where}[{', '.join(map(str, row))}]", f"class {str(name)!r}", expected=expected))
+    return np.vectorize(codes.__getitem__, otypes=[float])(names)
 
 
 def names(values: Any, where: str, length: int) -> NDArray[Any]:

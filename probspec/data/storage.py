@@ -8,6 +8,7 @@ all checksummed, and the root attributes ``format`` and ``format_version``.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,11 @@ def read_parts(file: Path, spec: DataSpec) -> Parts:
             axes=axes,
             stored=stored,
             measured=measured,
-            targets={name: _target(reader, path, spec, name, length) for name, path in layout.targets.items()},
-            groups=_names(reader, layout.groups, length),
-            split_labels=_names(reader, layout.split, length),
+            targets={name: _target(reader, layout, spec, name, length) for name in layout.targets},
+            groups=_names(reader, layout, layout.groups, length),
+            split_labels=_names(reader, layout, layout.split, length),
             covariates={
-                name: intake.covariate(reader.numbers(path), reader.where(path), length)
+                name: intake.covariate(_by_sample(reader.numbers(path), layout), reader.where(path), length)
                 for name, path in layout.covariates.items()
             },
         )
@@ -125,23 +126,30 @@ def _is_there(layout: Layout, modality: str) -> bool:
 
 def _length(reader: Reader, layout: Layout) -> int:
     for path in (*layout.spectra.values(), *layout.targets.values()):
-        return _table_shape(reader, path)[0]
+        return _table_shape(reader, layout, path)[0]
     raise DataError(explain(reader.file.name, "holds no modality and no target of the spec", expected="at least one"))
 
 
-def _table_shape(reader: Reader, path: str) -> tuple[int, int]:
+def _table_shape(reader: Reader, layout: Layout, path: str) -> tuple[int, int]:
+    """Samples and columns of spectra or targets; the samples of a cube are its pixels."""
     shape = reader.shape(path)
-    if len(shape) != 2 or 0 in shape:
-        expected = "[sample, channel or component], not empty"
+    dims = ("y", "x") if layout.cube else ("sample",)
+    if len(shape) != len(dims) + 1 or 0 in shape:
+        expected = f"[{', '.join(dims)}, channel or component], not empty"
         raise DataError(explain(reader.where(path), f"shape {shape}", expected=expected))
-    return shape[0], shape[1]
+    return math.prod(shape[:-1]), shape[-1]
+
+
+def _by_sample(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Put the pixels of a map below each other, line by line."""
+    return values.reshape(-1, *values.shape[2:]) if layout.cube and values.ndim > 1 else values
 
 
 def _axis(reader: Reader, layout: Layout, spec: DataSpec, name: str) -> NDArray[np.float64]:
     modality = spec.modalities[name]
     channels = modality.channels
     if name in layout.spectra:
-        found = _table_shape(reader, layout.spectra[name])[1]
+        found = _table_shape(reader, layout, layout.spectra[name])[1]
         if channels is not None:
             intake.same_length(found, channels, reader.where(layout.spectra[name]), "channels")
         channels = found
@@ -173,24 +181,30 @@ def _spectra(
     if name not in layout.spectra:
         return ArrayRows.missing(*shape), np.zeros(shape[0], bool)
     path = layout.spectra[name]
-    intake.same_length(reader.shape(path)[0], shape[0], reader.where(path))
+    intake.same_length(_table_shape(reader, layout, path)[0], shape[0], reader.where(path))
     modality = spec.modalities[name]
     stored = FileRows(reader.file.absolute(), path, shape, modality.noise, stamp(reader.file), gaps=modality.gaps)
     if name not in layout.mask:
         return stored, stored.measured()
     where = reader.where(layout.mask[name])
-    mask = intake.numbers(reader.numbers(layout.mask[name]).astype(np.int8), where, ("sample",))
+    mask = _by_sample(reader.numbers(layout.mask[name]), layout).astype(np.int8)
+    mask = intake.numbers(mask, where, ("sample",))
     intake.same_length(len(mask), shape[0], where)
     return stored, mask != 0
 
 
-def _target(reader: Reader, path: str, spec: DataSpec, name: str, length: int) -> NDArray[np.float64]:
-    target, where = spec.targets[name], reader.where(path)
+def _target(reader: Reader, layout: Layout, spec: DataSpec, name: str, length: int) -> NDArray[np.float64]:
+    target, path = spec.targets[name], layout.targets[name]
+    where = reader.where(path)
     _check_names(reader, path, "names", target.components)
-    labels = intake.targets(reader.numbers(path), target, where)
+    named = target.support == "category" and reader.is_text(path)
+    values = intake.class_codes(reader.names(path), target, where) if named else reader.numbers(path)
+    labels = intake.targets(_by_sample(values, layout), target, where)
     intake.same_length(len(labels), length, where)
     return labels
 
 
-def _names(reader: Reader, path: str | None, length: int) -> NDArray[Any] | None:
-    return None if path is None else intake.names(reader.names(path), reader.where(path), length)
+def _names(reader: Reader, layout: Layout, path: str | None, length: int) -> NDArray[Any] | None:
+    if path is None:
+        return None
+    return intake.names(_by_sample(reader.names(path), layout), reader.where(path), length)

@@ -2,7 +2,8 @@
 
 What a data spec's ``simulator`` table names is looked up in `SIMULATORS`; the table's other keys are the simulator's
 options. ``raman_libs`` makes Raman and LIBS spectra of mineral mixtures, ``minerals`` electron-probe analyses of single
-minerals.
+minerals, ``shielded_gamma`` spectra of gamma-ray sources behind a shield, ``remnant_xray`` those of single pixels of a
+supernova remnant, of which `simulate_cube` makes whole maps.
 """
 
 from __future__ import annotations
@@ -17,13 +18,30 @@ from numpy.typing import NDArray
 from probspec.data.spectra import Spectra
 from probspec.errors import SpecError, explain, known
 from probspec.simulate.expected import Expected, Simulator
+from probspec.simulate.gamma import ShieldedGamma
 from probspec.simulate.minerals import Minerals
 from probspec.simulate.raman_libs import RamanLibs
+from probspec.simulate.xray import RemnantXray, simulate_cube
 from probspec.spec import DataSpec, load_spec
 
-__all__ = ["SIMULATORS", "Expected", "Minerals", "RamanLibs", "Simulator", "simulate"]
+__all__ = [
+    "SIMULATORS",
+    "Expected",
+    "Minerals",
+    "RamanLibs",
+    "RemnantXray",
+    "ShieldedGamma",
+    "Simulator",
+    "simulate",
+    "simulate_cube",
+]
 
-SIMULATORS: Mapping[str, Callable[..., Simulator]] = {"raman_libs": RamanLibs, "minerals": Minerals}
+SIMULATORS: Mapping[str, Callable[..., Simulator]] = {
+    "raman_libs": RamanLibs,
+    "minerals": Minerals,
+    "shielded_gamma": ShieldedGamma,
+    "remnant_xray": RemnantXray,
+}
 """Simulators that a data spec can name."""
 
 
@@ -44,6 +62,7 @@ def simulate(spec: DataSpec | str, n: int, seed: int = 0) -> Spectra:
     Spectra
         The modalities and targets of the spec, as an instrument would measure them. ``raman_libs``: counts with shot
         noise, and with read noise where the modality's noise is not "poisson". ``minerals``: wt% with analytical error.
+        ``shielded_gamma`` and ``remnant_xray``: Poisson counts.
 
     Raises
     ------
