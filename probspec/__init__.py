@@ -12,12 +12,13 @@ its guide, made from the supports of its `Priors`, inverts the story. `fit` trai
 from probspec import baselines, checks, metrics, plots
 from probspec.calibration import calibrate
 from probspec.cross_validation import nested_cross_validate
+from probspec.cubes import read_cube
 from probspec.data.analyses import read_analyses
 from probspec.data.spectra import Spectra, open_spectra
 from probspec.distributions import LogisticNormal
 from probspec.element_maps import classify_map
 from probspec.errors import ProbspecError, ProbspecWarning
-from probspec.estimators import CompositionRegressor, MineralClassifier, MineralClusters
+from probspec.estimators import CompositionRegressor, MineralClassifier, MineralClusters, PoissonUnmixer
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.minerals import MineralBNN
@@ -27,6 +28,7 @@ from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
 from probspec.simulate import simulate
 from probspec.spec import DataSpec, list_specs, load_spec
+from probspec.surrogates import Surrogate
 from probspec.training.options import TrainOptions
 
 __version__ = "0.1.0"
@@ -40,11 +42,13 @@ __all__ = [
     "MineralClassifier",
     "MineralClusters",
     "Model",
+    "PoissonUnmixer",
     "Posterior",
     "Priors",
     "ProbspecError",
     "ProbspecWarning",
     "Spectra",
+    "Surrogate",
     "TrainOptions",
     "UVAE",
     "__version__",
@@ -62,6 +66,7 @@ __all__ = [
     "plots",
     "posterior",
     "read_analyses",
+    "read_cube",
     "save",
     "simulate",
 ]

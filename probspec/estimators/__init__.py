@@ -7,6 +7,14 @@ arrays and `Spectra`; the model, its training and its posterior are those that e
 from probspec.estimators.clusters import MineralClusters
 from probspec.estimators.composition import CompositionRegressor, learnt_prior
 from probspec.estimators.minerals import MineralClassifier
+from probspec.estimators.unmixing import PoissonUnmixer
 from probspec.nets.neighbours import EmbeddingOptions
 
-__all__ = ["CompositionRegressor", "EmbeddingOptions", "MineralClassifier", "MineralClusters", "learnt_prior"]
+__all__ = [
+    "CompositionRegressor",
+    "EmbeddingOptions",
+    "MineralClassifier",
+    "MineralClusters",
+    "PoissonUnmixer",
+    "learnt_prior",
+]

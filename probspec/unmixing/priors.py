@@ -1,0 +1,110 @@
+"""What is believed of a mixture before its counts are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from probspec.errors import PriorError, explain, known
+from probspec.mixtures import BACKGROUND, Mixture
+
+
+@dataclass(frozen=True)
+class UnmixingPriors:
+    """Laws of the amplitudes and of the parameters of one spectrum.
+
+    Parameters
+    ----------
+    presence : float, or mapping of component -> float
+        Probability that a component is present; the background always is, unless it is named.
+    concentration : float
+        Of the Dirichlet law of the shares that the components which are present have in the counts: at 1 all shares
+        are equally probable, below 1 one component tends to make most. The total is exponential about what was counted.
+    parameters : mapping of parameter -> Distribution
+        Laws of parameters, by their names in the mixture ("thickness", "thermal.kT"), in their units, cut to the taught
+        range. By default a parameter is as probable as it was taught often: examples on a logarithmic grid make a
+        logarithmic law.
+
+    Raises
+    ------
+    PriorError
+        If a probability lies outside 0 to 1, or the concentration is not positive.
+
+    Examples
+    --------
+    >>> UnmixingPriors(presence={"Co60": 0.1}, parameters={"thickness": torch.distributions.LogNormal(0.0, 1.0)})
+    UnmixingPriors(presence={'Co60': 0.1}, concentration=1.0, parameters={'thickness': LogNormal()})
+    """
+
+    presence: float | Mapping[str, float] = 0.6
+    concentration: float = 1.0
+    parameters: Mapping[str, Distribution] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        given = self.presence.items() if isinstance(self.presence, Mapping) else [("", self.presence)]
+        for name, value in given:
+            if not 0 <= value <= 1:
+                where = f"presence[{name!r}]" if name else "presence"
+                raise PriorError(explain(where, f"{value}", expected="a probability"))
+
+        if not self.concentration > 0:
+            raise PriorError(explain("concentration", f"{self.concentration}", expected="a positive number"))
+
+    def presences(self, mixture: Mixture) -> Tensor:
+        """Probability of presence of each component, (component,).
+
+        Raises
+        ------
+        PriorError
+            If a component is not known.
+        """
+        default = 0.6 if isinstance(self.presence, Mapping) else self.presence
+        chance = {name: 1.0 if name == BACKGROUND else default for name in mixture.names}
+        for name, value in self.presence.items() if isinstance(self.presence, Mapping) else ():
+            if name not in chance:
+                raise PriorError(explain(f"presence[{name!r}]", known(name, mixture.names)))
+            chance[name] = value
+        return torch.tensor([chance[name] for name in mixture.names], dtype=torch.float64)
+
+    def amplitude_log_prob(self, amplitude: Tensor, present: Tensor, total: Tensor) -> Tensor:
+        """Log density (...) of amplitudes : (..., component), of which some are present, given the usual total."""
+        number, concentration = present.sum(-1), torch.as_tensor(self.concentration, dtype=amplitude.dtype)
+        made = amplitude.sum(-1).clamp_min(1e-12)
+        shares = (amplitude / made.unsqueeze(-1)).clamp_min(1e-12)
+        law = torch.lgamma(concentration * number.clamp_min(1)) - number * torch.lgamma(concentration)
+        law = law + (concentration - 1) * (present * shares.log()).sum(-1) - (number - 1) * made.log()
+        return torch.where(number > 0, law - total.log() - made / total, 0.0)
+
+    def parameter_log_prob(self, mixture: Mixture, parameters: Tensor) -> Tensor:
+        """Log density (...) of parameters : (..., parameter) in their units, up to a constant.
+
+        Raises
+        ------
+        PriorError
+            If a parameter is not known.
+        """
+        for name in self.parameters:
+            if name not in mixture.parameter_names:
+                raise PriorError(explain(f"parameters[{name!r}]", known(name, mixture.parameter_names)))
+        total = parameters.new_zeros(parameters.shape[:-1])
+        for place, name in enumerate(mixture.parameter_names):
+            value = parameters[..., place].contiguous()
+            law = self.parameters.get(name)
+            total = total + (taught_log_prob(mixture.taught[:, place], value) if law is None else law.log_prob(value))
+        return total
+
+
+def taught_log_prob(quantiles: Tensor, value: Tensor) -> Tensor:
+    """Log density of a parameter that is as probable as it was taught often, from quantiles : (quantile,)."""
+    gaps = (quantiles[1:] - quantiles[:-1]).clamp_min(1e-6 * (quantiles[-1] - quantiles[0]))
+    middles = (quantiles[1:] + quantiles[:-1]) / 2
+    # Joined over neighbours: steps of a few examples are no features of the law.
+    density = -gaps.log()
+    place = torch.searchsorted(middles.contiguous(), value).clamp(1, len(middles) - 1)
+    left, right = middles[place - 1], middles[place]
+    share = ((value - left) / (right - left).clamp_min(1e-300)).clamp(0, 1)
+    return density[place - 1] * (1 - share) + density[place] * share

@@ -1,0 +1,239 @@
+"""Posteriors of mixtures: against closed forms and sums over all possibilities, and on spectra with known answers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import gamma
+
+from probspec.errors import DataError, PriorError, QueryError
+from probspec.estimators import PoissonUnmixer
+from probspec.mixtures import Mixture
+from probspec.surrogates import Surrogate
+from probspec.unmixing.amplitudes import Terms, conditional
+from probspec.unmixing.nodes import first_grid, zoomed_grid
+from probspec.unmixing.positive_normal import draw_positive
+from probspec.unmixing.presence import possible_sets
+from probspec.unmixing.priors import taught_log_prob
+
+CHANNELS = 60
+AXIS = np.linspace(0, 1, CHANNELS)
+
+
+def line(centre: float) -> Surrogate:
+    """A peak that loses its height to a slope behind a shield."""
+    depth = np.linspace(0, 2, 21)
+    peak = np.exp(-0.5 * ((AXIS - centre) / 0.04) ** 2)
+    slope = 0.1 * np.exp(-3 * np.abs(AXIS - centre))
+    spectra = np.exp(-depth)[:, None] * peak + slope + 0.002
+    return Surrogate.fit(spectra, depth, names=["depth"], units=["cm"])
+
+
+@pytest.fixture(scope="module")
+def lines() -> dict[str, Surrogate]:
+    return {"one": line(0.3), "other": line(0.7)}
+
+
+def mixtures(lines, n: int, total: float, seed: int = 0):
+    """Counts, true amplitudes and depths, as the default priors have them."""
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(0, 2, n)
+    share = rng.exponential(1, (n, 3)) * np.c_[rng.random((n, 2)) < 0.6, np.ones(n)]
+    share /= share.sum(1, keepdims=True)
+    spectra = np.stack([*(surrogate.predict(depth) for surrogate in lines.values()), np.full((n, CHANNELS), 1 / 60)], 1)
+    amplitude = total * share
+    return rng.poisson((amplitude[..., None] * spectra).sum(1)), amplitude, depth
+
+
+class TestOneFixedSpectrum:
+    """A Gamma law and Poisson counts: the posterior is a Gamma law."""
+
+    COUNTS = np.array([3, 0, 5, 2])
+
+    def exact(self):
+        return gamma(1 + self.COUNTS.sum(), scale=1 / (1 + 1 / self.COUNTS.sum()))  # the law's mean is the total
+
+    def test_mean_and_intervals(self):
+        found = PoissonUnmixer({"flat": np.ones(4)}, priors={"presence": 1.0}, draws=4000).fit(self.COUNTS[None])
+        lower, upper = found.posterior_.interval("amplitude", 0.9)
+        exact = self.exact()
+        assert found.amplitudes_[0, 0] == pytest.approx(exact.mean(), rel=0.02)
+        assert [lower.item(), upper.item()] == pytest.approx(exact.ppf([0.05, 0.95]), rel=0.05)
+
+    def test_exposure_divides(self):
+        longer = PoissonUnmixer({"flat": np.ones(4)}, exposure=[2.0], priors={"presence": 1.0}).fit(self.COUNTS[None])
+        assert longer.amplitudes_[0, 0] == pytest.approx(self.exact().mean() / 2, rel=0.05)
+
+    def test_masked_channels_are_not_heeded(self):
+        counts = np.array([[3.0, 0, np.nan, 2]])
+        found = PoissonUnmixer({"flat": np.ones(4)}, mask=np.isfinite(counts), priors={"presence": 1.0}).fit(counts)
+        assert found.amplitudes_[0, 0] == pytest.approx((1 + 5) / (0.75 + 0.75 / 5), rel=0.05)
+
+
+def test_presence_agrees_with_a_sum_over_amplitudes_on_a_grid():
+    spectra, counts = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]]), np.array([9, 3, 4])
+    found = PoissonUnmixer({"a": spectra[0], "b": spectra[1]}, priors={"presence": 0.5}, draws=4000).fit(counts[None])
+    a = np.linspace(0, 60, 600)
+    step, rate = a[1], 1 / counts.sum()
+    law, both = (rate * np.exp(-rate * total) for total in (a, a[:, None] + a))
+    both = both / np.maximum(a[:, None] + a, step)  # of the shares all are equally probable
+    weights = {}
+    for kind, (first, second) in {"none": (0, 0), "a": (a, 0), "b": (0, a), "both": (a[:, None], a)}.items():
+        expected = np.asarray(first)[..., None] * spectra[0] + np.asarray(second)[..., None] * spectra[1]
+        like = np.exp((counts * np.log(np.maximum(expected, 1e-300)) - expected).sum(-1))
+        prior = {"none": 1.0, "a": law * step, "b": law * step, "both": both * step**2}[kind]
+        weights[kind] = np.sum(like * prior)
+    total = sum(weights.values())
+    exact = [(weights[name] + weights["both"]) / total for name in "ab"]
+    assert found.detection_[0] == pytest.approx(exact, abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def answered(lines):
+    counts, amplitude, depth = mixtures(lines, 200, total=600)
+    unmixer = PoissonUnmixer(lines, background=np.ones(CHANNELS), shared=["depth"], draws=300)
+    return unmixer.fit(counts), amplitude, depth
+
+
+class TestCoverage:
+    def test_intervals_hold_what_is_true_as_often_as_they_say(self, answered):
+        unmixer, amplitude, depth = answered
+        lower, upper = unmixer.posterior_.interval("amplitude", 0.9)
+        inside = (amplitude >= lower.values) & (amplitude <= upper.values)
+        present = amplitude > 0
+        assert inside[present].mean() == pytest.approx(0.9, abs=4 * (0.09 / present.sum()) ** 0.5)
+        lower, upper = unmixer.posterior_.interval("one.depth", 0.9)
+        held = ((depth >= lower.values) & (depth <= upper.values)).mean()
+        assert held == pytest.approx(0.9, abs=4 * (0.09 / 200) ** 0.5)
+
+    def test_probabilities_of_presence_are_honest(self, answered):
+        unmixer, amplitude, _ = answered
+        stated, true = unmixer.detection_[:, :2].ravel(), (amplitude[:, :2] > 0).ravel()
+        assert true.mean() == pytest.approx(
+            stated.mean(), abs=4 * np.sqrt((stated * (1 - stated)).mean() / stated.size)
+        )
+        assert stated[true].mean() > 0.85 > 0.4 > stated[~true].mean()
+
+    def test_weights_are_effective(self, answered):
+        assert answered[0].efficiency_.min() > 0.05 and np.median(answered[0].efficiency_) > 0.7
+
+    def test_expected_counts_add_up(self, answered):
+        unmixer, _, _ = answered
+        assert unmixer.components_.shape == (200, 3, CHANNELS)
+        np.testing.assert_allclose(unmixer.components_.sum(-1), unmixer.amplitudes_, rtol=0.2, atol=15)
+
+
+class TestParametersOfTheirOwn:
+    def test_each_component_has_its_depth(self, lines):
+        spectra = [lines["one"].predict([0.3]), lines["other"].predict([1.5])]
+        counts = np.random.default_rng(0).poisson([4000 * spectra[0][0] + 4000 * spectra[1][0]] * 6)
+        unmixer = PoissonUnmixer(lines, draws=300).fit(counts)
+        for component, depth in (("one", 0.3), ("other", 1.5)):
+            lower, upper = unmixer.posterior_.interval(f"{component}.depth", 0.98)
+            assert ((lower <= depth) & (depth <= upper)).all()
+        assert np.abs(unmixer.amplitudes_ - 4000).max() < 600 and unmixer.efficiency_.min() > 0.05
+
+    def test_nodes_that_are_drawn_agree_with_a_grid(self, lines):
+        """One parameter, taken as one of two: the other component is fixed."""
+        counts, _, _ = mixtures(lines, 4, total=800, seed=3)
+        shared = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], draws=2000).fit(counts)
+        own = PoissonUnmixer(lines, np.ones(CHANNELS), draws=2000, priors={"presence": 0.6}).fit(counts)
+        assert np.abs(shared.amplitudes_[:, 2] - own.amplitudes_[:, 2]).max() < 60
+
+
+class TestPriors:
+    def test_a_parameter_can_be_told(self, lines):
+        counts, _, _ = mixtures(lines, 3, total=300)
+        law = torch.distributions.Uniform(1.0, 1.2, validate_args=False)
+        unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], priors={"depth": law}).fit(counts)
+        drawn = unmixer.posterior_.draws["one.depth"].values
+        assert drawn.min() > 0.95 and drawn.max() < 1.25
+
+    def test_absent_beforehand_is_absent_afterwards(self, lines):
+        counts, _, _ = mixtures(lines, 2, total=300)
+        unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], priors={"presence": {"one": 0.0}}).fit(counts)
+        assert (unmixer.amplitudes_[:, 0] == 0).all() and (unmixer.detection_[:, 0] == 0).all()
+
+    def test_a_parameter_is_as_probable_as_it_was_taught_often(self):
+        quantiles = torch.logspace(-2, 0, 33, dtype=torch.float64)
+        value = torch.tensor([0.02, 0.1, 0.5], dtype=torch.float64)
+        found = taught_log_prob(quantiles, value)
+        assert (found - found[0]).tolist() == pytest.approx((-value.log() + value[0].log()).tolist(), abs=0.05)
+
+    @pytest.mark.parametrize(
+        ("priors", "message"),
+        [
+            ({"presence": 1.5}, "presence: 1.5"),
+            ({"presence": {"Co60": 0.5}}, r"presence\['Co60'\]"),
+            ({"dpth": torch.distributions.Uniform(0.0, 1.0)}, "did you mean 'depth'"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, lines, priors, message):
+        with pytest.raises(PriorError, match=message):
+            PoissonUnmixer(lines, shared=["depth"], priors=priors).fit(np.ones((1, CHANNELS)))
+
+
+class TestCounts:
+    def test_dark_spectra_say_little(self, lines):
+        unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"]).fit(np.zeros((1, CHANNELS)))
+        assert np.isfinite(unmixer.amplitudes_).all() and (unmixer.amplitudes_ < 3).all()
+
+    def test_a_row_that_is_masked_is_not_answered(self, lines):
+        counts, _, _ = mixtures(lines, 2, total=300)
+        unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], mask=np.array([True, False])).fit(counts)
+        assert np.isfinite(unmixer.amplitudes_[0]).all() and np.isnan(unmixer.amplitudes_[1]).all()
+
+    def test_bad_counts_are_named(self, lines):
+        with pytest.raises(DataError, match=r"counts\[0, 3\]: -1"):
+            PoissonUnmixer(lines).fit(np.where(np.arange(CHANNELS) == 3, -1, 1)[None])
+        with pytest.raises(DataError, match=r"shape \(2, 7\)"):
+            PoissonUnmixer(lines).fit(np.ones((2, 7)))
+        with pytest.raises(QueryError, match="no component has 'thickness'"):
+            PoissonUnmixer(lines, shared=["thickness"]).fit(np.ones((2, CHANNELS)))
+
+
+def test_same_seed_same_draws(lines, untouched_generators):
+    counts, _, _ = mixtures(lines, 2, total=300)
+    one, same, other = (
+        PoissonUnmixer(lines, shared=["depth"], random_state=s, draws=50).fit(counts) for s in (0, 0, 1)
+    )
+    assert np.array_equal(one.posterior_.draws["amplitude"], same.posterior_.draws["amplitude"])
+    assert not np.array_equal(one.posterior_.draws["amplitude"], other.posterior_.draws["amplitude"])
+
+
+class TestParts:
+    def test_the_mode_is_where_the_slope_is_that_of_the_law(self, lines):
+        mixture, rate = Mixture(lines, np.ones(CHANNELS), ["depth"]), torch.full((3,), 1e-3, dtype=torch.float64)
+        counts = torch.from_numpy(mixtures(lines, 1, total=900)[0][0]).double()
+        spectra = mixture.spectra(torch.tensor([[0.5], [1.5]])).double()
+        found = conditional(Terms.of(counts, spectra, torch.ones(1).double()), rate, newton=20)
+        inside = found.mode > 1e-3
+        assert (found.slope - rate)[inside].abs().max() < 1e-6 and (found.slope - rate)[~inside].max() < 1e-6
+
+    def test_positive_normals_have_the_density_they_say(self):
+        mean = torch.tensor([[0.5, -0.5]], dtype=torch.float64).expand(40000, 2)
+        covariance = torch.tensor([[1.0, 0.6], [0.6, 1.0]], dtype=torch.float64).expand(40000, 2, 2)
+        value, log_q = draw_positive(mean, covariance, torch.ones_like(mean), torch.Generator().manual_seed(0))
+        normal = torch.distributions.MultivariateNormal(mean[0], covariance[0])
+        weight = (normal.log_prob(value) - log_q).exp()
+        drawn = normal.sample((400000,))
+        kept = drawn[(drawn > 0).all(1)]
+        assert weight.mean().item() == pytest.approx(len(kept) / len(drawn), rel=0.02)
+        assert (weight @ value / weight.sum()).tolist() == pytest.approx(kept.mean(0).tolist(), rel=0.02)
+
+    def test_far_tails_stay_finite(self):
+        mean, covariance = torch.full((1000, 1), -30.0).double(), torch.ones(1000, 1, 1).double()
+        value, log_q = draw_positive(mean, covariance, torch.ones_like(mean), torch.Generator().manual_seed(0))
+        assert value.mean().item() == pytest.approx(1 / 30, rel=0.15) and log_q.isfinite().all()
+
+    def test_sets_have_probabilities_that_sum_to_one(self):
+        sets, log_chance = possible_sets(torch.tensor([0.2, 0.7, 1.0]))
+        assert len(sets) == 4 and log_chance.exp().sum().item() == pytest.approx(1)
+
+    def test_a_grid_draws_together_about_a_narrow_peak(self):
+        def evidence(parameters):
+            return -0.5 * ((parameters[:, 0] - 0.123) / 1e-4).square()
+
+        grid = first_grid(torch.linspace(0, 1, 33))
+        nodes = zoomed_grid(grid, evidence(grid), evidence)
+        weight = (evidence(nodes.parameters) + nodes.log_volume).exp()
+        assert weight.sum().item() == pytest.approx(1e-4 * np.sqrt(2 * np.pi), rel=0.01)
