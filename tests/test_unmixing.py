@@ -172,6 +172,46 @@ class TestPriors:
             PoissonUnmixer(lines, shared=["depth"], priors=priors).fit(np.ones((1, CHANNELS)))
 
 
+class TestShareOfTheBackground:
+    """Spectra of the same room tell each other how much of them is background."""
+
+    @pytest.fixture
+    def room(self, lines):
+        rng = np.random.default_rng(5)
+        depth, share = rng.uniform(0, 2, 60), rng.dirichlet([1, 1], 60)
+        amplitude = 300 * np.c_[0.6 * share, np.full(60, 0.4)]
+        flat = np.full((60, CHANNELS), 1 / CHANNELS)
+        spectra = np.stack([*(surrogate.predict(depth) for surrogate in lines.values()), flat], 1)
+        return rng.poisson((amplitude[..., None] * spectra).sum(1)), amplitude
+
+    def test_it_is_learnt_and_helps(self, lines, room):
+        counts, amplitude = room
+        error = {}
+        for learn in (True, False):
+            unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], draws=200, learn=learn).fit(counts)
+            error[learn] = np.sqrt(np.mean((unmixer.amplitudes_ - amplitude) ** 2))
+            assert ("background" in unmixer.priors_.share) is learn
+            lower, upper = unmixer.posterior_.interval("amplitude", 0.9)
+            inside = (amplitude >= lower.values) & (amplitude <= upper.values)
+            assert inside[:, :2].mean() == pytest.approx(0.9, abs=4 * (0.09 / 120) ** 0.5)
+            if learn:
+                mean, sd = unmixer.priors_.share["background"]
+                assert mean == pytest.approx(0.4, abs=0.05) and sd < 0.1
+        assert error[True] < 0.9 * error[False]
+
+    def test_few_spectra_teach_nothing(self, lines, room):
+        unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], draws=50).fit(room[0][:8])
+        assert unmixer.priors_.share == {}
+
+    def test_it_can_be_told(self, lines, room):
+        told = {"share": {"background": (0.4, 0.001)}}
+        unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"], priors=told, draws=200).fit(room[0][:5])
+        share = unmixer.amplitudes_[:, 2] / unmixer.amplitudes_.sum(1)
+        assert share == pytest.approx(0.4, abs=0.005)
+        with pytest.raises(PriorError, match=r"share\['backgrond'\].*did you mean"):
+            PoissonUnmixer(lines, np.ones(CHANNELS), priors={"share": {"backgrond": (0.4, 0.1)}}).fit(room[0][:2])
+
+
 class TestCounts:
     def test_dark_spectra_say_little(self, lines):
         unmixer = PoissonUnmixer(lines, np.ones(CHANNELS), ["depth"]).fit(np.zeros((1, CHANNELS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,14 +16,16 @@ from torch import Tensor
 
 from probspec.counts import Counts, check_counts
 from probspec.errors import QueryError, explain
-from probspec.mixtures import Mixture
+from probspec.mixtures import BACKGROUND, Mixture
 from probspec.posterior import Posterior
 from probspec.seeding import child_seed
 from probspec.surrogates import Surrogate
 from probspec.unmixing import SpectrumDraws, SpectrumUnmixer, UnmixingPriors
+from probspec.unmixing.learning import FEW, learnt_share
 
 Array = NDArray[np.float64]
 SHOWN = 32  # draws that expected counts are averaged over
+MOST_ASKED, FIRST_DRAWS = 50, 200  # spectra, and draws of each, that the background's share is learnt from
 
 
 class PoissonUnmixer(BaseEstimator):
@@ -43,8 +46,10 @@ class PoissonUnmixer(BaseEstimator):
     mask : bool array, of a shape as for the exposure, optional
         True where counts are to be heeded.
     priors : UnmixingPriors or mapping, optional
-        What `UnmixingPriors` takes: presence, concentration, and laws of parameters by name, such as
+        What `UnmixingPriors` takes: presence, concentration, share, and laws of parameters by name, such as
         ``{"presence": 0.1, "thickness": dist.LogNormal(0, 1)}``.
+    learn : bool
+        Learn the usual share of the background from the spectra themselves, where there are 20 or more.
     draws : int
         Posterior draws of each spectrum.
     random_state : int
@@ -61,6 +66,8 @@ class PoissonUnmixer(BaseEstimator):
         Effective share of the importance weights behind the draws; below 0.05 they are not to be trusted.
     posterior_ : Posterior
         Sites "amplitude" and "<component>.<parameter>".
+    priors_ : UnmixingPriors
+        With what was learnt.
     names_ : tuple of str
         Components, the background last.
 
@@ -70,7 +77,7 @@ class PoissonUnmixer(BaseEstimator):
     >>> peak = np.exp(-0.5 * ((np.linspace(0, 1, 40) - 0.5) / width[:, None]) ** 2)
     >>> line = Surrogate.fit(peak, width, names=["width"], units=["keV"])
     >>> counts = np.random.default_rng(0).poisson(500 * line.predict([0.2]) + 5.0)
-    >>> unmixer = PoissonUnmixer({"line": line}, background=np.ones(40)).fit(counts[None])
+    >>> unmixer = PoissonUnmixer({"line": line}, background=np.ones(40)).fit(counts)
     >>> lower, upper = unmixer.posterior_.interval("amplitude", 0.9)
     >>> bool(lower.sel(component="line") < 500 < upper.sel(component="line"))
     True
@@ -83,6 +90,7 @@ class PoissonUnmixer(BaseEstimator):
     posterior_: Posterior
     names_: tuple[str, ...]
     mixture_: Mixture
+    priors_: UnmixingPriors
 
     def __init__(
         self,
@@ -93,6 +101,7 @@ class PoissonUnmixer(BaseEstimator):
         exposure: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         priors: UnmixingPriors | Mapping[str, Any] | None = None,
+        learn: bool = True,
         draws: int = 500,
         random_state: int = 0,
     ):
@@ -103,6 +112,7 @@ class PoissonUnmixer(BaseEstimator):
         self.exposure = exposure
         self.mask = mask
         self.priors = priors
+        self.learn = learn
         self.draws = draws
         self.random_state = random_state
 
@@ -150,16 +160,22 @@ class PoissonUnmixer(BaseEstimator):
         if isinstance(self.priors, UnmixingPriors):
             return self.priors
         laws = dict(self.priors or {})
-        own = {name: laws.pop(name) for name in ("presence", "concentration") if name in laws}
+        own = {name: laws.pop(name) for name in ("presence", "concentration", "share") if name in laws}
         return UnmixingPriors(**own, parameters=laws)
 
     def _drawn(self, counts: Counts) -> list[SpectrumDraws]:
-        exposure = counts.exposure.expand(-1, counts.values.shape[1])
         priors = self._priors()
-        solve = SpectrumUnmixer(self.mixture_, priors, self.draws)
-        seeds = (child_seed(self.random_state, row) for row in range(len(counts)))
-        rows = zip(counts.values, exposure, seeds, strict=True)
-        return [solve(values, times, seed) for values, times, seed in rows]
+        if self.learn and BACKGROUND in self.names_ and BACKGROUND not in priors.share and len(counts) >= FEW:
+            some = np.unique(np.linspace(0, len(counts) - 1, MOST_ASKED).astype(int)).tolist()
+            found = self._each(counts, some, SpectrumUnmixer(self.mixture_, priors, FIRST_DRAWS))
+            share = learnt_share(found, self.names_.index(BACKGROUND))
+            priors = priors if share is None else replace(priors, share={**priors.share, BACKGROUND: share})
+        self.priors_ = priors
+        return self._each(counts, range(len(counts)), SpectrumUnmixer(self.mixture_, priors, self.draws))
+
+    def _each(self, counts: Counts, rows: Sequence[int], solve: SpectrumUnmixer) -> list[SpectrumDraws]:
+        exposure = counts.exposure.expand(-1, counts.values.shape[1])
+        return [solve(counts.values[row], exposure[row], child_seed(self.random_state, row)) for row in rows]
 
     def _summarise(self, counts: Counts, found: list[SpectrumDraws]) -> None:
         amplitude, parameters = (

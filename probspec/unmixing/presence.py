@@ -55,7 +55,7 @@ def possible_sets(probability: Tensor) -> tuple[Tensor, Tensor]:
     return sets, chance.log().sum(-1)
 
 
-def alternatives(found: Conditional, sets: Tensor, log_probability: Tensor, rate: Tensor) -> Alternatives:
+def alternatives(found: Conditional, sets: Tensor, log_probability: Tensor, rate: Tensor, held: Tensor) -> Alternatives:
     """Weigh the sets, amplitudes integrated out under exponential laws.
 
     Parameters
@@ -65,18 +65,27 @@ def alternatives(found: Conditional, sets: Tensor, log_probability: Tensor, rate
     log_probability : (set,) Tensor
         With the log of what the laws of the amplitudes are times ``exp(-rate @ amplitude)``.
     rate : (component,) Tensor, 1/counts
+    held : (direction, component) Tensor, 1/counts
+        Sets of several components are held by minus half the square of these times the amplitudes.
     """
     # Where no counts bend it, the posterior falls off exponentially: a cut normal of hardly any curvature does, too.
     least = 1e-6 * (found.slope - rate).square() + 1e-12
     curvature = (found.curvature + torch.diag_embed(least)).unsqueeze(1)
+    several = (sets.sum(-1) > 1).to(rate)[:, None]
+    pull = -(found.mode @ held.mT) @ held  # slope of what holds the amplitudes
+    curvature = curvature + several[..., None] * (held.mT @ held)
     gone = (sets - 1) * found.mode.unsqueeze(1)  # the absent leave the mode for zero
-    slope = (found.slope - rate).unsqueeze(1) - (curvature @ gone.unsqueeze(-1)).squeeze(-1)
+    slope = (
+        (found.slope - rate).unsqueeze(1) + several * pull.unsqueeze(1) - (curvature @ gone.unsqueeze(-1)).squeeze(-1)
+    )
     among = curvature * sets.unsqueeze(-1) * sets.unsqueeze(-2) + torch.diag_embed(1 - sets)
     factor = _factor(among)
     step = torch.cholesky_solve((slope * sets).unsqueeze(-1), factor).squeeze(-1) * sets + gone
     mean, covariance = found.mode.unsqueeze(1) + step, torch.cholesky_inverse(factor)
     bend = (step.unsqueeze(-2) @ curvature @ step.unsqueeze(-1))[..., 0, 0]
-    height = found.log_likelihood[:, None] + (found.slope.unsqueeze(1) * step).sum(-1) - bend / 2
+    away = (found.mode @ held.mT).square().sum(-1)[:, None] / 2
+    rise = ((found.slope.unsqueeze(1) + several * pull.unsqueeze(1)) * step).sum(-1)
+    height = found.log_likelihood[:, None] - several[:, 0] * away + rise - bend / 2
     law = -(sets * rate * mean).sum(-1)
     volume = (sets * math.log(2 * math.pi) / 2 - factor.diagonal(dim1=-2, dim2=-1).log()).sum(-1)
     kept = (sets * torch.special.log_ndtr(mean / covariance.diagonal(dim1=-2, dim2=-1).sqrt())).sum(-1)

@@ -24,6 +24,9 @@ class UnmixingPriors:
     concentration : float
         Of the Dirichlet law of the shares that the components which are present have in the counts: at 1 all shares
         are equally probable, below 1 one component tends to make most. The total is exponential about what was counted.
+    share : mapping of component -> (float, float)
+        Mean and standard deviation of the share that a component makes of all counts where others are present, too;
+        for components that always are, such as the background. What `learnt_share` finds in other spectra.
     parameters : mapping of parameter -> Distribution
         Laws of parameters, by their names in the mixture ("thickness", "thermal.kT"), in their units, cut to the taught
         range. By default a parameter is as probable as it was taught often: examples on a logarithmic grid make a
@@ -37,11 +40,12 @@ class UnmixingPriors:
     Examples
     --------
     >>> UnmixingPriors(presence={"Co60": 0.1}, parameters={"thickness": torch.distributions.LogNormal(0.0, 1.0)})
-    UnmixingPriors(presence={'Co60': 0.1}, concentration=1.0, parameters={'thickness': LogNormal()})
+    UnmixingPriors(presence={'Co60': 0.1}, concentration=1.0, share={}, parameters={'thickness': LogNormal()})
     """
 
     presence: float | Mapping[str, float] = 0.6
     concentration: float = 1.0
+    share: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     parameters: Mapping[str, Distribution] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,13 +74,38 @@ class UnmixingPriors:
             chance[name] = value
         return torch.tensor([chance[name] for name in mixture.names], dtype=torch.float64)
 
-    def amplitude_log_prob(self, amplitude: Tensor, present: Tensor, total: Tensor) -> Tensor:
-        """Log density (...) of amplitudes : (..., component), of which some are present, given the usual total."""
+    def share_directions(self, mixture: Mixture) -> Tensor:
+        """Directions (direction, component) in which amplitudes are held: a share's deviation, in sd, of unit counts.
+
+        Raises
+        ------
+        PriorError
+            If a component is not known, or a standard deviation is not positive.
+        """
+        rows = []
+        for name, (mean, sd) in self.share.items():
+            if name not in mixture.names or not sd > 0:
+                problem = known(name, mixture.names) if name not in mixture.names else f"({mean}, {sd})"
+                raise PriorError(
+                    explain(f"share[{name!r}]", problem, expected="mean and standard deviation of a share")
+                )
+            row = torch.full((len(mixture.names),), -mean / sd, dtype=torch.float64)
+            row[mixture.names.index(name)] += 1 / sd
+            rows.append(row)
+        return torch.stack(rows) if rows else torch.zeros(0, len(mixture.names), dtype=torch.float64)
+
+    def amplitude_log_prob(self, amplitude: Tensor, present: Tensor, total: Tensor, held: Tensor) -> Tensor:
+        """Log density (...) of amplitudes : (..., component), of which some are present, given the usual total.
+
+        `held` are the `share_directions`.
+        """
         number, concentration = present.sum(-1), torch.as_tensor(self.concentration, dtype=amplitude.dtype)
         made = amplitude.sum(-1).clamp_min(1e-12)
         shares = (amplitude / made.unsqueeze(-1)).clamp_min(1e-12)
         law = torch.lgamma(concentration * number.clamp_min(1)) - number * torch.lgamma(concentration)
         law = law + (concentration - 1) * (present * shares.log()).sum(-1) - (number - 1) * made.log()
+        deviation = (shares @ held.mT).square().sum(-1) / 2
+        law = law - torch.where(number > 1, deviation, 0.0)
         return torch.where(number > 0, law - total.log() - made / total, 0.0)
 
     def parameter_log_prob(self, mixture: Mixture, parameters: Tensor) -> Tensor:

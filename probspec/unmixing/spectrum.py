@@ -63,6 +63,7 @@ class SpectrumUnmixer:
     def __init__(self, mixture: Mixture, priors: UnmixingPriors, draws: int = 500):
         self.mixture, self.priors, self.draws = mixture, priors, draws
         self.sets, self.log_chance = possible_sets(priors.presences(mixture))
+        self.held = priors.share_directions(mixture)
         number = self.sets.sum(-1)
         self.number, self.log_orders = number, torch.lgamma(number.clamp_min(1))
         self.grid = first_grid(mixture.taught[:, 0]) if len(mixture.parameter_names) == 1 else None
@@ -85,14 +86,14 @@ class SpectrumUnmixer:
         nodes, weight = self._nodes(counts, exposure, rate, log_chance, generator)
         terms = Terms.of(counts, self._spectra(nodes.parameters), exposure, weight)
         found = conditional(terms, rate)
-        made = alternatives(found, self.sets, log_chance, rate)
+        made = alternatives(found, self.sets, log_chance, rate, self.held / total)
         prior = self.priors.parameter_log_prob(self.mixture, nodes.parameters) + nodes.log_volume
         chance = (made.log_evidence + prior[:, None]).flatten().softmax(0)
         drawn = torch.multinomial(chance, PROPOSED * self.draws, replacement=True, generator=generator)
         node, kind = drawn // len(self.sets), drawn % len(self.sets)
         present = self.sets[kind]
         amplitude, log_drawn = draw_positive(made.mean[node, kind], made.covariance[node, kind], present, generator)
-        law = self.priors.amplitude_log_prob(amplitude, present, total)
+        law = self.priors.amplitude_log_prob(amplitude, present, total, self.held)
         log_p = _log_likelihood(terms, amplitude, node) + law + self.log_chance[kind] + prior[node]
         log_q = log_drawn + chance[drawn].log()
         weight = (log_p - log_q).softmax(0)
@@ -104,10 +105,11 @@ class SpectrumUnmixer:
         self, counts: Tensor, exposure: Tensor, rate: Tensor, log_chance: Tensor, generator: torch.Generator
     ) -> tuple[Nodes, float]:
         """Nodes, and what the likelihood counts for: less than 1 where the components cannot make the counts."""
+        total = self._total(counts, exposure)
 
         def height(spectra: Tensor, parameters: Tensor, weight: float) -> Tensor:
             found = conditional(Terms.of(counts, spectra, exposure, weight), rate, newton=4)
-            found = alternatives(found, self.sets, log_chance, rate)
+            found = alternatives(found, self.sets, log_chance, rate, self.held / total)
             return found.log_evidence.logsumexp(1) + self.priors.parameter_log_prob(self.mixture, parameters)
 
         def weight_at(spectra: Tensor, best: int) -> float:
