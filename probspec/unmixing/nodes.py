@@ -16,9 +16,14 @@ from torch import Tensor
 Evidence = Callable[[Tensor], Tensor]
 """From parameters (node, parameter) to log evidence plus log prior density, (node,)."""
 
+Climb = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From parameters to those of the summit that is reached from there, and a covariance in the normal coordinates."""
+
 COARSE, FINE, ZOOMS, ENOUGH = 9, 48, 4, 10  # nodes of a grid, the most refinements, nodes that must matter
 LOST = 12.0  # nats below the best node, where a grid is cut
-ROUNDS, DRAWN = 5, 96  # of adaptive sampling
+ROUNDS, DRAWN, SUMMITS = 6, 96, 2  # of adaptive sampling
+WIDENED, NARROWED = 2.0, 0.5  # variances of what is drawn about a summit, and about the best nodes so far
+MANY = 120  # nodes' effective number at which enough is known
 
 
 @dataclass(frozen=True)
@@ -77,38 +82,59 @@ def zoomed_grid(grid: Tensor, height: Tensor, evidence: Evidence) -> Nodes:
     return nodes
 
 
-def drawn_nodes(lower: Tensor, upper: Tensor, evidence: Evidence, generator: torch.Generator) -> Nodes:
+def drawn_nodes(lower: Tensor, upper: Tensor, evidence: Evidence, climb: Climb, generator: torch.Generator) -> Nodes:
     """Draw nodes where they matter, in coordinates of the normal law that fills the range.
+
+    First over the range, then about the summits that are reached from the best of these, then about the best of all.
+    Each node counts by the density of all that was drawn (balance heuristic: Veach & Guibas 1995).
 
     Parameters
     ----------
     lower, upper : (parameter,) Tensor
     evidence : Evidence
+    climb : Climb
     generator : torch.Generator
     """
-    dims = len(lower)
-
-    def values(u: Tensor) -> Tensor:
-        return lower + (upper - lower) * torch.special.ndtr(u)
-
-    u = torch.randn(4 * DRAWN, dims, generator=generator, dtype=torch.float64)
-    centres, scale = torch.zeros(1, dims, dtype=torch.float64), torch.eye(dims, dtype=torch.float64)
-    log_drawn, height = [_density(u, centres, scale)], [evidence(values(u))]
-    points = [u]
+    drawn = _Drawn(lower, upper, evidence, generator)
+    drawn.add(torch.zeros(1, len(lower), dtype=torch.float64), torch.eye(len(lower), dtype=torch.float64))
+    for start in drawn.values(drawn.points[drawn.height.topk(SUMMITS).indices]):
+        top, covariance = climb(start)
+        share = ((top - lower) / (upper - lower)).clamp(1e-6, 1 - 1e-6)
+        drawn.add(torch.special.ndtri(share)[None], torch.linalg.cholesky(WIDENED * covariance))
     for _ in range(ROUNDS):
-        every, drawn, found = torch.cat(points), torch.cat(log_drawn), torch.cat(height)
-        weight = (found + _inside(every, lower, upper) - drawn).softmax(0)
-        centres = every[torch.multinomial(weight, DRAWN, replacement=True, generator=generator)]
-        middle = weight @ every
-        spread = (every - middle).mT @ ((every - middle) * weight[:, None])
-        bandwidth = 0.6 * spread + 1e-4 * torch.eye(dims, dtype=torch.float64)
-        scale = torch.linalg.cholesky(bandwidth)
-        u = centres + torch.randn(DRAWN, dims, generator=generator, dtype=torch.float64) @ scale.mT
-        points.append(u)
-        log_drawn.append(_density(u, centres, scale))
-        height.append(evidence(values(u)))
-    every, drawn = torch.cat(points), torch.cat(log_drawn)
-    return Nodes(values(every), _inside(every, lower, upper) - drawn, torch.zeros(dims, dtype=torch.float64))
+        weight = drawn.log_weight().softmax(0)
+        if 1 / weight.square().sum() > MANY:
+            break
+        centres = drawn.points[torch.multinomial(weight, DRAWN, replacement=True, generator=generator)]
+        apart = drawn.points - weight @ drawn.points
+        spread = apart.mT @ (apart * weight[:, None]) + 1e-8 * torch.eye(len(lower), dtype=torch.float64)
+        drawn.add(centres, torch.linalg.cholesky(NARROWED * spread))
+    return Nodes(drawn.values(drawn.points), drawn.log_weight() - drawn.height, torch.zeros_like(lower))
+
+
+class _Drawn:
+    """Points so far, how high they lie, and the mixtures of normals that they were drawn from."""
+
+    def __init__(self, lower: Tensor, upper: Tensor, evidence: Evidence, generator: torch.Generator):
+        self.lower, self.upper, self.evidence, self.generator = lower, upper, evidence, generator
+        self.points, self.height = torch.zeros(0, len(lower)).double(), torch.zeros(0).double()
+        self.sources: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, centres: Tensor, scale: Tensor) -> None:
+        around = centres[torch.randint(len(centres), (DRAWN,), generator=self.generator)]
+        noise = torch.randn(DRAWN, len(scale), generator=self.generator, dtype=torch.float64)
+        points = around + noise @ scale.mT
+        self.points = torch.cat([self.points, points])
+        self.height = torch.cat([self.height, self.evidence(self.values(points))])
+        self.sources.append((centres, scale))
+
+    def values(self, u: Tensor) -> Tensor:
+        return self.lower + (self.upper - self.lower) * torch.special.ndtr(u)
+
+    def log_weight(self) -> Tensor:
+        each = torch.stack([_density(self.points, *source) for source in self.sources])
+        drawn = each.logsumexp(0) - math.log(len(self.sources))
+        return self.height + _inside(self.points, self.lower, self.upper) - drawn
 
 
 def _density(u: Tensor, centres: Tensor, scale: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from probspec.unmixing.nodes import Nodes, drawn_nodes, first_grid, one_node, zo
 from probspec.unmixing.positive_normal import draw_positive
 from probspec.unmixing.presence import alternatives, possible_sets
 from probspec.unmixing.priors import UnmixingPriors
+from probspec.unmixing.summits import summit
 
 PROPOSED = 3  # times as many draws are proposed as are kept
 
@@ -122,7 +123,7 @@ class SpectrumUnmixer:
             nodes = one_node()
             return nodes, weight_at(self._spectra(nodes.parameters), 0)
         if self.grid is None or self.taught is None:
-            return self._scattered(height, weight_at, generator)
+            return self._scattered(counts, exposure, rate, height, weight_at, generator)
         coarse = height(self.taught, self.grid, 1.0)
         weight = weight_at(self.taught, int(coarse.argmax()))
 
@@ -132,7 +133,13 @@ class SpectrumUnmixer:
         return zoomed_grid(self.grid, coarse * weight, evidence), weight
 
     def _scattered(
-        self, height: Callable[..., Tensor], weight_at: Callable[..., float], generator: torch.Generator
+        self,
+        counts: Tensor,
+        exposure: Tensor,
+        rate: Tensor,
+        height: Callable[..., Tensor],
+        weight_at: Callable[..., float],
+        generator: torch.Generator,
     ) -> tuple[Nodes, float]:
         """Nodes that are drawn, once more where the first show that the likelihood must count for less."""
         lower, upper, weight = self.mixture.lower, self.mixture.upper, 1.0
@@ -142,7 +149,11 @@ class SpectrumUnmixer:
             def evidence(parameters: Tensor, used: float = used) -> Tensor:
                 return height(self._spectra(parameters), parameters, used)
 
-            nodes = drawn_nodes(lower, upper, evidence, generator)
+            def climb(start: Tensor, used: float = used) -> tuple[Tensor, Tensor]:
+                terms = Terms.of(counts, self._spectra(start[None]), exposure)
+                return summit(self.mixture, counts, exposure, conditional(terms, rate).mode[0], start, used)
+
+            nodes = drawn_nodes(lower, upper, evidence, climb, generator)
             spectra = self._spectra(nodes.parameters)
             weight = weight_at(spectra, int(evidence(nodes.parameters).argmax()))
             if weight > 0.9 * used:
