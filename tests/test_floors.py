@@ -17,7 +17,7 @@ FLOORS = (
     {"sites", "guides", "nets", "data", "simulate", "donors", "cubes"},
     {"surrogates"},
     {"mixtures"},
-    {"unmixing"},
+    {"unmixing", "fields"},
     {"models"},
     {"draws"},
     {"report"},
