@@ -28,14 +28,23 @@ class Counts:
         By which expected counts are multiplied: zero where masked, so that nothing is expected there.
     shape : tuple of int
         Of the pixels: (sample,) or (y, x).
+    known : (pixel, channel) or (1, channel) Tensor, counts, optional
+        Expected besides what is looked for, exposure included; zero where masked.
     """
 
     values: Tensor
     exposure: Tensor
     shape: tuple[int, ...]
+    known: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def take(self, rows: NDArray[np.integer]) -> Counts:
+        """Some of the rows, as independent spectra."""
+        index = torch.from_numpy(rows)
+        known = self.known if self.known is None or len(self.known) == 1 else self.known[index]
+        return Counts(self.values[index], self.exposure[index], (len(rows),), known)
 
     def mapped(self, rows: Tensor) -> NDArray[np.float64]:
         """Rows (pixel, ...) as an array (sample, ...) or (y, x, ...)."""
@@ -48,6 +57,7 @@ def check_counts(
     exposure: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     shape: tuple[int, int] | None = None,
+    known: ArrayLike | None = None,
 ) -> Counts:
     """Make sure that counts are counts.
 
@@ -63,6 +73,8 @@ def check_counts(
         True where counts are to be heeded.
     shape : (int, int), optional
         Pixels along y and x, for the rows of a map that are given as (sample, channel).
+    known : (channel,) array, or of the shape of the counts, counts, optional
+        Expected counts of what is known and not looked for, exposure included.
 
     Returns
     -------
@@ -95,7 +107,21 @@ def check_counts(
         raise DataError(explain(f"counts{index}", "counted without exposure", fix="mask them, or mend the exposure"))
     if not weights.any():
         raise DataError(explain("mask", "nothing is heeded", expected="True where counts are to be heeded"))
-    return Counts(_rows(values), _rows(weights), values.shape[:-1])
+    return Counts(_rows(values), _rows(weights), values.shape[:-1], _known(known, weights, values.shape, shape))
+
+
+def _known(
+    given: ArrayLike | None, weights: NDArray[np.float64], found: tuple[int, ...], shape: tuple[int, int] | None
+) -> Tensor | None:
+    if given is None:
+        return None
+    values = numbers(given, "known_counts")
+    if values.shape != found[-1:]:
+        values = _mapped(values, shape)
+        if values.shape != found:
+            raise DataError(explain("known_counts", f"shape {values.shape}", expected=f"{found[-1:]} or {found}"))
+    check_all("known_counts", values, "counts, not negative")
+    return _rows(np.atleast_2d(values) * (weights > 0))
 
 
 def _mapped(values: NDArray, shape: tuple[int, int] | None) -> NDArray:

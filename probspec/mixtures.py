@@ -36,8 +36,8 @@ class Mixture(nn.Module):
     ----------
     components : mapping of name -> Surrogate or (channel,) array
         An array is a component without parameters; it is scaled to unit sum.
-    background : (channel,) array, optional
-        One more component without parameters, named "background", the last.
+    background : Surrogate or (channel,) array, optional
+        One more component, named "background", the last.
     shared : sequence of str, optional
         Names of parameters that have one value for all components of a spectrum that have them.
 
@@ -80,7 +80,7 @@ class Mixture(nn.Module):
     def __init__(
         self,
         components: Mapping[str, Surrogate | ArrayLike],
-        background: ArrayLike | None = None,
+        background: Surrogate | ArrayLike | None = None,
         shared: Sequence[str] | None = None,
     ):
         super().__init__()
@@ -266,7 +266,7 @@ class _Range:
 
 
 def _components(
-    components: Mapping[str, Surrogate | ArrayLike], background: ArrayLike | None
+    components: Mapping[str, Surrogate | ArrayLike], background: Surrogate | ArrayLike | None
 ) -> dict[str, Surrogate | Tensor]:
     if not isinstance(components, Mapping) or not components:
         expected = "a mapping of name -> Surrogate or (channel,) array"
@@ -274,7 +274,7 @@ def _components(
     if background is not None and BACKGROUND in components:
         raise DataError(explain("background", "a component has this name too", fix="rename it, or leave one out"))
     made = {str(name): _component(one, f"components[{name!r}]") for name, one in components.items()}
-    return made if background is None else {**made, BACKGROUND: _unit_sum(background, BACKGROUND)}
+    return made if background is None else {**made, BACKGROUND: _component(background, BACKGROUND)}
 
 
 def _component(component: Surrogate | ArrayLike, where: str) -> Surrogate | Tensor:

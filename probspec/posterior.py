@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from probspec.fit import Fit
     from probspec.priors import Law
 
+MAP = ("y", "x")
+"""Dims of the pixels of a map, which is one sample."""
+
 Question = Callable[[xr.Dataset], xr.DataArray]
 
 
@@ -76,15 +79,19 @@ class Posterior:
     origin: Posterior | None = None
 
     def __len__(self) -> int:
-        return self.log_density.sizes["sample"]
+        return self.log_density.sizes.get("sample", 1)
 
     def __repr__(self) -> str:
         sites = ", ".join(map(str, self.draws.data_vars))
         changed = f", reweighted: {', '.join(self.reweighting.laws)}" if self.reweighting else ""
-        return f"Posterior({len(self)} spectra x {self.draws.sizes['draw']} draws of {sites}{changed})"
+        pixels = [str(self.draws.sizes[dim]) for dim in MAP if dim in self.draws.sizes]
+        what = f"{' x '.join(pixels)} pixels" if pixels else f"{len(self)} spectra"
+        return f"Posterior({what} x {self.draws.sizes['draw']} draws of {sites}{changed})"
 
     def _repr_html_(self) -> str:
-        table = self.select(slice(5)).summary().head(15).to_html(float_format="{:.4g}".format)
+        first = {dim: slice(5) for dim in ("sample", *MAP)}
+        few = replace(self, draws=self.draws.isel(first, missing_dims="ignore"))
+        table = few.summary().head(15).to_html(float_format="{:.4g}".format)
         return f"<p>{html.escape(repr(self))}; its summary begins:</p>{table}"
 
     def select(self, rows: int | slice | Sequence[int] | NDArray) -> Posterior:
@@ -433,6 +440,9 @@ class Posterior:
 
     def _log_ratio(self) -> NDArray[np.float64]:
         """Log of model over guide at the guide's own draws : (draw, sample)."""
+        if not self.log_density:
+            problem = "the guide of maps is known by its draws only; its density is not"
+            raise QueryError(explain("khat", problem, fix="compare seeds, or simulate and count coverage"))
         density = (self.origin or self).log_density.isel(chain=0).astype(float)
         step = self.reweighting.log_ratio if self.reweighting else 0.0
         return (density["log_p"] - density["log_q"]).values + step

@@ -1,4 +1,4 @@
-"""`PoissonUnmixer`: from counted spectra to the counts and parameters of their components, and how sure that is."""
+"""`PoissonUnmixer`: from counts to the amplitudes and parameters of their components, and how sure that is."""
 
 from __future__ import annotations
 
@@ -15,61 +15,75 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from probspec.counts import Counts, check_counts
-from probspec.errors import QueryError, explain
+from probspec.cubes import write_maps
+from probspec.errors import PriorError, QueryError, explain
+from probspec.fields import FieldOptions, Law
 from probspec.mixtures import BACKGROUND, Mixture
+from probspec.models.unmixing import CountedMaps, CountedSpectra
 from probspec.posterior import Posterior
-from probspec.seeding import child_seed
 from probspec.surrogates import Surrogate
-from probspec.unmixing import SpectrumDraws, SpectrumUnmixer, UnmixingPriors
+from probspec.unmixing import UnmixingPriors
 from probspec.unmixing.learning import FEW, learnt_share
 
 Array = NDArray[np.float64]
+SPECTRUM_DRAWS, MAP_DRAWS = 500, 50
 SHOWN = 32  # draws that expected counts are averaged over
 MOST_ASKED, FIRST_DRAWS = 50, 200  # spectra, and draws of each, that the background's share is learnt from
+TOLD = 1.0  # expected counts of a pixel from which on a component of a map counts as present
+MODEL_PRIORS = ("presence", "concentration", "share")
 
 
 class PoissonUnmixer(BaseEstimator):
     """Amplitudes and parameters of the components of counted spectra, with intervals.
 
+    Rows (sample, channel) are independent spectra, in which components are present or absent. In a cube
+    (y, x, channel) neighbouring pixels go together.
+
     Parameters
     ----------
     surrogates : dict of name -> Surrogate or (channel,) array
         Components; an array is a fixed spectrum, scaled to unit sum.
-    background : (channel,) array, optional
-        One more fixed spectrum, named "background"; its amplitude is inferred.
+    background : Surrogate or (channel,) array, optional
+        One more component, named "background", which is always there; its amplitude is inferred.
     shared : sequence of str, optional
         Parameters that have one value for all components of a spectrum, such as a thickness.
     shape : (int, int), optional
-        Pixels along y and x, where the rows of a map are given as (sample, channel).
+        Pixels along y and x, where a map is given as rows (pixel, channel).
     exposure : (sample,), (y, x) or array of the shape of the counts, optional
         By which expected counts are multiplied.
     mask : bool array, of a shape as for the exposure, optional
         True where counts are to be heeded.
     priors : UnmixingPriors or mapping, optional
-        What `UnmixingPriors` takes: presence, concentration, share, and laws of parameters by name, such as
-        ``{"presence": 0.1, "thickness": dist.LogNormal(0, 1)}``.
+        Of spectra, what `UnmixingPriors` takes: presence, concentration, share, and laws of parameters by name, such
+        as ``{"presence": 0.1, "thickness": dist.LogNormal(0, 1)}``. Of a cube, spatial laws by component and
+        parameter, such as ``{"thermal": fields.StarletSparse(), "thermal.kT": fields.Independent()}``.
+    known_counts : (channel,) array, or of the shape of the counts, optional
+        Expected counts of what is known and not inferred, exposure included.
     learn : bool
         Learn the usual share of the background from the spectra themselves, where there are 20 or more.
-    draws : int
-        Posterior draws of each spectrum.
+    draws : int, optional
+        Posterior draws: 500 of each spectrum, 50 of a cube, where left out. Of a cube, an even number.
     random_state : int
 
     Attributes
     ----------
-    amplitudes_ : (sample, component) array, counts
+    amplitudes_ : (sample, component) or (y, x, component) array, counts
         Posterior means per unit of exposure, in the order of `names_`; NaN where nothing was heeded.
-    parameters_ : dict of component -> (sample, parameter) array
+    parameters_ : dict of component -> (sample, parameter) or (y, x, parameter) array
         Posterior means, in the order and units of the surrogates.
-    detection_ : (sample, component) array
-        Probability that a component is present.
+    detection_ : (sample, component) or (y, x, component) array
+        Probability that a component is present; in a cube, that more than one count of it is expected in a pixel.
     efficiency_ : (sample,) array
-        Effective share of the importance weights behind the draws; below 0.05 they are not to be trusted.
+        Of spectra: effective share of the guide's draws; below 0.05 they are not to be trusted.
     posterior_ : Posterior
         Sites "amplitude" and "<component>.<parameter>".
-    priors_ : UnmixingPriors
+    priors_ : UnmixingPriors or mapping of map -> FieldPrior
         With what was learnt.
     names_ : tuple of str
         Components, the background last.
+    mixture_ : Mixture
+    pair_ : CountedSpectra or CountedMaps
+        The Pyro pair behind the draws.
 
     Examples
     --------
@@ -90,19 +104,21 @@ class PoissonUnmixer(BaseEstimator):
     posterior_: Posterior
     names_: tuple[str, ...]
     mixture_: Mixture
-    priors_: UnmixingPriors
+    priors_: UnmixingPriors | Mapping[str, Any]
+    pair_: CountedSpectra | CountedMaps
 
     def __init__(
         self,
         surrogates: Mapping[str, Surrogate | ArrayLike],
-        background: ArrayLike | None = None,
+        background: Surrogate | ArrayLike | None = None,
         shared: Sequence[str] | None = None,
         shape: tuple[int, int] | None = None,
         exposure: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         priors: UnmixingPriors | Mapping[str, Any] | None = None,
+        known_counts: ArrayLike | None = None,
         learn: bool = True,
-        draws: int = 500,
+        draws: int | None = None,
         random_state: int = 0,
     ):
         self.surrogates = surrogates
@@ -112,16 +128,17 @@ class PoissonUnmixer(BaseEstimator):
         self.exposure = exposure
         self.mask = mask
         self.priors = priors
+        self.known_counts = known_counts
         self.learn = learn
         self.draws = draws
         self.random_state = random_state
 
     def fit(self, counts: ArrayLike, y: None = None) -> Self:
-        """Unmix spectra.
+        """Unmix spectra, or a cube.
 
         Parameters
         ----------
-        counts : (sample, channel) array, counts
+        counts : (sample, channel) or (y, x, channel) array, counts
             Not negative; fractions count as what they are.
         y : None
             Not looked at.
@@ -130,89 +147,142 @@ class PoissonUnmixer(BaseEstimator):
         ------
         DataError
             If counts, exposure, mask or components are not what is described here; it names the index.
+        FitError
+            If the number of draws is not allowed.
         PriorError
             If a prior names no site, or is no law of it.
         QueryError
-            If a name is unknown, or maps are given.
+            If a name is unknown.
         """
         self.mixture_ = Mixture(self.surrogates, self.background, self.shared)
-        checked = check_counts(counts, self.mixture_.channels, self.exposure, self.mask, self.shape)
-        if len(checked.shape) != 1:
-            raise QueryError(explain("counts", f"a map of {checked.shape} pixels", fix="counts.reshape(-1, channels)"))
+        checked = check_counts(
+            counts, self.mixture_.channels, self.exposure, self.mask, self.shape, known=self.known_counts
+        )
         self.names_ = self.mixture_.names
         with torch.no_grad():
-            found = self._drawn(checked)
-        self._draws = found
-        self._summarise(checked, found)
+            (self._fit_map if len(checked.shape) == 2 else self._fit_spectra)(checked)
         return self
 
     @property
     def components_(self) -> Array:
-        """Expected counts of each component, (sample, component, channel), per unit of exposure; made when asked for.
+        """Expected counts of each component, (..., component, channel), per unit of exposure; made when asked for.
 
         Posterior means, over some of the draws.
         """
         check_is_fitted(self, "amplitudes_")
+        step = max(1, len(self._amplitude) // SHOWN)
+        amplitude, parameters = self._amplitude[::step], self._parameters[::step]
+        made = amplitude.new_zeros(*amplitude.shape[1:], self.mixture_.channels)
         with torch.no_grad():
-            return torch.stack([self._expected(of) for of in self._draws]).numpy()
+            for pair in zip(amplitude, parameters, strict=True):
+                made += self.mixture_.contributions(*pair) / len(amplitude)
+        return made.numpy()
 
-    def _priors(self) -> UnmixingPriors:
+    def to_dataset(self, prob: float = 0.9) -> xr.Dataset:
+        """Posterior means, standard deviations and interval ends of all sites, in their units.
+
+        Parameters
+        ----------
+        prob : float
+            Of the equal-tailed intervals.
+
+        Returns
+        -------
+        Dataset (sample or y and x, component)
+            "<site>", "<site>_sd", "<site>_lower", "<site>_upper", and "detection".
+        """
+        check_is_fitted(self, "amplitudes_")
+        made = xr.Dataset()
+        for site in map(str, self.posterior_.draws.data_vars):
+            lower, upper = self.posterior_.interval(site, prob)
+            parts = {"": self.posterior_.mean(site), "_sd": self.posterior_.sd(site), "_lower": lower, "_upper": upper}
+            made = made.assign({f"{site}{end}": of.drop_attrs().assign_attrs(lower.attrs) for end, of in parts.items()})
+        return made.assign(detection=made["amplitude"].copy(data=self.detection_).assign_attrs({"unit": ""}))
+
+    def write(self, path: str, prob: float = 0.9) -> None:
+        """Write `to_dataset` as netCDF 4, which is HDF5; the file appears whole or not at all.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        write_maps(self.to_dataset(prob), path)
+
+    # Spectra.
+
+    def _fit_spectra(self, counts: Counts) -> None:
+        draws = SPECTRUM_DRAWS if self.draws is None else self.draws
+        if draws < 1:
+            raise QueryError(explain("draws", f"{draws}", expected="1 or more"))
+        self.priors_ = self._learnt(counts, self._spectrum_priors())
+        self.pair_ = CountedSpectra(self.mixture_, self.priors_).train(counts, self.random_state)
+        found = [self.pair_.draws(row, draws) for row in range(len(counts))]
+        unseen = (counts.exposure == 0).all(-1, keepdim=True)
+        amplitude = torch.stack([one.drawn.amplitude for one in found], 1).masked_fill(unseen, torch.nan)
+        parameters = torch.stack([one.drawn.parameters for one in found], 1)
+        self.detection_ = torch.stack([one.presence for one in found]).masked_fill(unseen, torch.nan).numpy()
+        self.efficiency_ = np.array([one.efficiency for one in found])
+        density = {
+            "log_p": torch.stack([one.drawn.log_p for one in found], 1),
+            "log_q": torch.stack([one.drawn.log_q for one in found], 1),
+        }
+        dims = ("chain", "draw", "sample")
+        log_density = xr.Dataset({name: (dims, of[None].numpy()) for name, of in density.items()})
+        self._answer(amplitude, parameters, ("sample",), log_density)
+
+    def _spectrum_priors(self) -> UnmixingPriors:
         if isinstance(self.priors, UnmixingPriors):
             return self.priors
         laws = dict(self.priors or {})
-        own = {name: laws.pop(name) for name in ("presence", "concentration", "share") if name in laws}
+        own = {name: laws.pop(name) for name in MODEL_PRIORS if name in laws}
+        for name, law in laws.items():
+            if isinstance(law, Law):
+                problem = f"{type(law).__name__} is a law of maps, but these are independent spectra"
+                raise PriorError(explain(f"priors[{name!r}]", problem, fix="give a cube, or shape=(y, x)"))
         return UnmixingPriors(**own, parameters=laws)
 
-    def _drawn(self, counts: Counts) -> list[SpectrumDraws]:
-        priors = self._priors()
-        if self.learn and BACKGROUND in self.names_ and BACKGROUND not in priors.share and len(counts) >= FEW:
-            some = np.unique(np.linspace(0, len(counts) - 1, MOST_ASKED).astype(int)).tolist()
-            found = self._each(counts, some, SpectrumUnmixer(self.mixture_, priors, FIRST_DRAWS))
-            share = learnt_share(found, self.names_.index(BACKGROUND))
-            priors = priors if share is None else replace(priors, share={**priors.share, BACKGROUND: share})
-        self.priors_ = priors
-        return self._each(counts, range(len(counts)), SpectrumUnmixer(self.mixture_, priors, self.draws))
+    def _learnt(self, counts: Counts, priors: UnmixingPriors) -> UnmixingPriors:
+        """Add the usual share of the background, if enough spectra tell of it."""
+        if not self.learn or BACKGROUND not in self.names_ or BACKGROUND in priors.share or len(counts) < FEW:
+            return priors
+        some = np.unique(np.linspace(0, len(counts) - 1, MOST_ASKED).astype(int))
+        pair = CountedSpectra(self.mixture_, priors).train(counts.take(some), self.random_state)
+        found = [pair.draws(row, FIRST_DRAWS).drawn for row in range(len(some))]
+        share = learnt_share(found, self.names_.index(BACKGROUND))
+        return priors if share is None else replace(priors, share={**priors.share, BACKGROUND: share})
 
-    def _each(self, counts: Counts, rows: Sequence[int], solve: SpectrumUnmixer) -> list[SpectrumDraws]:
-        exposure = counts.exposure.expand(-1, counts.values.shape[1])
-        return [solve(counts.values[row], exposure[row], child_seed(self.random_state, row)) for row in rows]
+    # Maps.
 
-    def _summarise(self, counts: Counts, found: list[SpectrumDraws]) -> None:
-        amplitude, parameters = (
-            torch.stack(of) for of in zip(*((f.amplitude, f.parameters) for f in found), strict=True)
-        )
-        unseen = (counts.exposure == 0).all(-1, keepdim=True)
-        amplitude = amplitude.masked_fill(unseen[:, None], torch.nan)
-        self.amplitudes_ = amplitude.mean(1).numpy()
-        self.parameters_ = {name: of.mean(1).numpy() for name, of in self.mixture_.by_component(parameters).items()}
-        self.detection_ = torch.stack([of.presence for of in found]).masked_fill(unseen, torch.nan).numpy()
-        self.efficiency_ = np.array([of.efficiency for of in found])
-        self.posterior_ = Posterior(self._dataset(amplitude, parameters), self._density(found))
+    def _fit_map(self, counts: Counts) -> None:
+        laws = self.priors or {}
+        if isinstance(laws, UnmixingPriors) or any(name in laws for name in MODEL_PRIORS):
+            problem = "presence, concentration and share are for independent spectra, but this is a cube"
+            fix = 'priors={"thermal": fields.GaussianField()}, or counts.reshape(-1, channels)'
+            raise PriorError(explain("priors", problem, fix=fix))
+        options = FieldOptions(draws=MAP_DRAWS if self.draws is None else self.draws)
+        self.pair_ = CountedMaps(self.mixture_, laws, options).train(counts, self.random_state)
+        found = self.pair_.found
+        self.priors_ = found.priors
+        expected = found.amplitude * counts.exposure.mean(-1).reshape(counts.shape)[..., None]
+        self.detection_ = (expected > TOLD).double().mean(0).numpy()
+        self._answer(found.amplitude.double(), found.parameters.double(), ("y", "x"), xr.Dataset())
 
-    def _dataset(self, amplitude: Tensor, parameters: Tensor) -> xr.Dataset:
-        dims = ("chain", "draw", "sample")
-        made = {"amplitude": ((*dims, "component"), _by_draw(amplitude), {"unit": "counts"})}
-        for component, of in self.mixture_.by_component(parameters).items():
+    # Both.
+
+    def _answer(self, amplitude: Tensor, parameters: Tensor, pixels: tuple[str, ...], density: xr.Dataset) -> None:
+        """Keep draws (draw, *pixels, component) and (draw, *pixels, parameter)."""
+        self._amplitude, self._parameters = amplitude, parameters
+        self.amplitudes_ = amplitude.mean(0).numpy()
+        self.parameters_ = {name: of.mean(0).numpy() for name, of in self.mixture_.by_component(parameters).items()}
+        self.posterior_ = Posterior(self._dataset(pixels), density)
+
+    def _dataset(self, pixels: tuple[str, ...]) -> xr.Dataset:
+        dims = ("chain", "draw", *pixels)
+        made = {"amplitude": ((*dims, "component"), self._amplitude[None].numpy(), {"unit": "counts"})}
+        for component, of in self.mixture_.by_component(self._parameters).items():
             for place, name in enumerate(self.mixture_.own_names(component)):
                 unit = self.mixture_.parameter_units[self.mixture_.places[self.names_.index(component)][place]]
-                made[f"{component}.{name}"] = (dims, _by_draw(of[..., place]), {"unit": unit})
-        index = {"chain": [0], "draw": np.arange(self.draws), "sample": np.arange(len(amplitude))}
+                made[f"{component}.{name}"] = (dims, of[None, ..., place].numpy(), {"unit": unit})
+        index = {dim: np.arange(size) for dim, size in zip(dims, (1, *self._amplitude.shape), strict=False)}
         return xr.Dataset(made, index | {"component": list(self.names_)})
-
-    def _density(self, found: list[SpectrumDraws]) -> xr.Dataset:
-        """Log densities, up to a constant, of the draws that were kept."""
-        dims = ("chain", "draw", "sample")
-        kept = {
-            "log_p": torch.stack([of.log_p for of in found], 1)[None].numpy(),
-            "log_q": torch.stack([of.log_q for of in found], 1)[None].numpy(),
-        }
-        return xr.Dataset({name: (dims, values) for name, values in kept.items()})
-
-    def _expected(self, found: SpectrumDraws) -> Tensor:
-        some = slice(None, None, max(1, self.draws // SHOWN))
-        return self.mixture_.contributions(found.amplitude[some], found.parameters[some]).mean(0)
-
-
-def _by_draw(values: Tensor) -> Array:
-    """From (sample, draw, ...) to (chain, draw, sample, ...)."""
-    return values.transpose(0, 1)[None].numpy()

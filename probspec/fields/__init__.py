@@ -6,7 +6,7 @@ counted is said by a law, and learnt.
 
 from probspec.fields.laws import FieldPrior, GaussianField, Independent, Law, StarletSparse
 from probspec.fields.options import FieldOptions
-from probspec.fields.unmix import AMPLITUDE, PARAMETER, MapPosterior, infer_maps
+from probspec.fields.unmix import AMPLITUDE, PARAMETER, MapPosterior, MapUnmixer, infer_maps
 
 __all__ = [
     "AMPLITUDE",
@@ -17,6 +17,7 @@ __all__ = [
     "Independent",
     "Law",
     "MapPosterior",
+    "MapUnmixer",
     "StarletSparse",
     "infer_maps",
 ]

@@ -124,6 +124,10 @@ class StationaryPrior(FieldPrior):
         volume = (self.grid.held * self.power.log()).sum() + self.grid.pixels * log(2 * pi)
         return -0.5 * (misfit + volume)
 
+    def draw(self, draws: int, generator: torch.Generator) -> Tensor:
+        """Draw fields: white noise times the root of the power."""
+        return self.grid.field(self.grid.white((draws,), generator) * self.power.sqrt().float())
+
     def precision(self, coefficients: Tensor) -> Tensor:
         """Divide by the power."""
         return coefficients * self.inverse

@@ -82,15 +82,13 @@ class PoissonMaps:
     ----------
     mixture : Mixture
     counts : Counts
-    known : (pixel, channel) or (1, channel) Tensor, counts, optional
-        Counts expected of a background that is known, exposure included.
     """
 
-    def __init__(self, mixture: Mixture, counts: Counts, known: Tensor | None = None):
+    def __init__(self, mixture: Mixture, counts: Counts):
         self.mixture, self.links = mixture, Links(mixture)
         self.counts, self.exposure = counts.values.float(), counts.exposure.float()
         self.misfit = Poisson(self.counts)
-        self.known = None if known is None else known.float().expand(len(self.counts), -1)
+        self.known = None if counts.known is None else counts.known.float().expand(len(self.counts), -1)
         self._pixels = max(BLOCK // mixture.channels, 1)
 
     def energy(self, maps: Tensor, misfit: Poisson | Roots | None = None) -> Tensor:

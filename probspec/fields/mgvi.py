@@ -7,8 +7,9 @@ that no few samples are fitted; before the first one, the most probable maps are
 
 Where an amplitude is hardly there, its logarithm is no Gaussian. A sample of the Gaussian solves a least-squares
 problem, linearised: the maps must meet 2 sqrt(rate) of the mean, plus noise of variance one, and draws of the prior.
-Newton steps take it on to where it solves the problem itself (in the spirit of geometric variational inference, Frank,
-Leike & Ensslin 2021, Entropy 23, 853; randomise then optimise, Bardsley et al. 2014, SIAM J. Sci. Comput. 36, A1895).
+Newton steps take the last samples on to where they solve the problem itself (in the spirit of geometric variational
+inference, Frank, Leike & Ensslin 2021, Entropy 23, 853; randomise then optimise, Bardsley et al. 2014, SIAM J. Sci.
+Comput. 36, A1895).
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ class Inference:
         self.likelihood, self.grid, self.levels = likelihood, grid, levels
         self.options, self.generator = options, torch.Generator(levels.device).manual_seed(seed)
 
+    def __call__(self, state: State) -> tuple[State, Tensor]:
+        """Go all the way; the last state, and fields (draw, map, row, column) drawn from it."""
+        state = self.first(state)
+        for pairs in self.options.pairs:
+            state = self.round(state, pairs)
+        return state, state.fields + self.samples(state, self.options.draws // 2, self.options.bends)
+
     def maps(self, fields: Tensor) -> Tensor:
         """Maps (..., map, pixel) of fields."""
         return self.grid.cut(fields).flatten(-2) + self.levels
@@ -75,8 +83,8 @@ class Inference:
         priors = tuple(p.learned(state.fields[n], around[:, n]) for n, p in enumerate(state.priors))
         return replace(state, priors=priors)
 
-    def samples(self, state: State, pairs: int) -> Tensor:
-        """Draw mirrored pairs of deviations from the mean, (2 pair, map, row, column)."""
+    def samples(self, state: State, pairs: int, bends: int = 0) -> Tensor:
+        """Draw mirrored pairs of deviations from the mean, (2 pair, map, row, column), and bend them."""
         maps, options = self.maps(state.fields), self.options
         metric = Metric(self.grid, state.priors, self.likelihood.linearised(maps).fisher)
         precondition, roots, drawn = metric.preconditioner(), self.likelihood.roots(maps), []
@@ -85,7 +93,7 @@ class Inference:
             counted = torch.randn(roots.shape, generator=self.generator, device=roots.device)
             right = prior + self._spread(self.likelihood.pulled(maps, counted))
             found = solve(metric.product, right[None], precondition, options.sample_cg, options.sample_tolerance)[0]
-            drawn += [self._bent(state, sign * found, sign * prior, roots + sign * counted) for sign in (1, -1)]
+            drawn += [self._bent(state, sign * found, sign * prior, roots + sign * counted, bends) for sign in (1, -1)]
         return torch.stack(drawn)
 
     def step(self, state: State, around: Tensor) -> tuple[State, float]:
@@ -103,10 +111,10 @@ class Inference:
         now = torch.stack([one.energy for one in found]).mean() + metric.prior_energy(middle)
         return replace(state, fields=_halved(state.fields, move, now, energy)), float(now)
 
-    def _bent(self, state: State, found: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
+    def _bent(self, state: State, found: Tensor, prior: Tensor, wanted: Tensor, bends: int) -> Tensor:
         """Move a sample of the Gaussian to where its own noise puts it without linearisation."""
         misfit = Roots(wanted)
-        for _ in range(self.options.bends):
+        for _ in range(bends):
             near = self.likelihood.linearised(self.maps(state.fields + found), misfit)
             metric = Metric(self.grid, state.priors, near.fisher)
             move = self._downhill(metric, metric.prior_product(found) - prior + self._spread(near.gradient))

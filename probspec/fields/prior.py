@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor
+from torch.distributions import constraints
 
 from probspec.errors import PriorError, explain
 from probspec.fields.grid import Grid
@@ -32,6 +34,16 @@ class FieldPrior(ABC):
         """Log density, (...), of fields (..., grid y, grid x)."""
 
     @abstractmethod
+    def draw(self, draws: int, generator: torch.Generator) -> Tensor:
+        """Draw fields (draw, grid y, grid x).
+
+        Raises
+        ------
+        PriorError
+            If the law cannot be drawn from.
+        """
+
+    @abstractmethod
     def precision(self, coefficients: Tensor) -> Tensor:
         """Product of the inverse covariance with fields, both held by coefficients (..., row, column)."""
 
@@ -50,6 +62,31 @@ class FieldPrior(ABC):
         around : (draw, row, column) Tensor
             Of the draws' deviations from it.
         """
+
+
+class FieldDistribution(TorchDistribution):
+    """A law on a grid as a distribution of Pyro, of fields (grid y, grid x).
+
+    Parameters
+    ----------
+    prior : FieldPrior
+    """
+
+    arg_constraints = {}  # pyright: ignore[reportAssignmentType]
+    support = constraints.independent(constraints.real, 2)  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, prior: FieldPrior):
+        self.prior = prior
+        super().__init__(torch.Size(), torch.Size(prior.grid.size), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density (...) of fields (..., grid y, grid x)."""
+        return self.prior.log_prob(value)
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """Draw fields (*sample_shape, grid y, grid x)."""
+        shape = torch.Size(sample_shape)
+        return self.prior.draw(shape.numel(), torch.default_generator).reshape(*shape, *self.prior.grid.size)
 
 
 class Law(ABC):

@@ -91,6 +91,10 @@ class SparsePrior(FieldPrior):
         sparse = (details.abs() / self.scale.to(field)[:, None, None]).sum((-3, -2, -1))
         return -sparse - 0.5 * (squares(coefficients) * self._low.to(field)).sum((-2, -1))
 
+    def draw(self, draws: int, generator: torch.Generator) -> Tensor:
+        """Refuse: details overlap, so that their Laplace laws are no recipe for a field."""
+        raise PriorError(explain("StarletSparse", "fields cannot be drawn from it", fix="draw from GaussianField()"))
+
     def precision(self, coefficients: Tensor) -> Tensor:
         """Multiply with the inverse covariance of the bound."""
         weighed = self.grid.coefficients(self._detailed(coefficients) * self._precise)

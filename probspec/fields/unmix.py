@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from probspec.counts import Counts, check_all, numbers
+from probspec.counts import Counts
 from probspec.errors import DataError, QueryError, explain, known
 from probspec.fields.grid import Grid
 from probspec.fields.laws import GaussianField, Law
@@ -59,15 +58,8 @@ class MapPosterior:
         return made
 
 
-def infer_maps(
-    mixture: Mixture,
-    counts: Counts,
-    laws: Mapping[str, Law] | None = None,
-    options: FieldOptions | None = None,
-    known_counts: ArrayLike | None = None,
-    seed: int = 0,
-) -> MapPosterior:
-    """Infer the maps behind a cube of counts.
+class MapUnmixer:
+    """What the maps of a cube are inferred with: its likelihood, the grid, where to start, and the laws.
 
     Parameters
     ----------
@@ -76,22 +68,54 @@ def infer_maps(
         Of a map, made by `check_counts`; masked pixels follow from the priors and their neighbours.
     laws : mapping of name -> Law, optional
         Of some maps, by the names of components and parameters; `AMPLITUDE` and `PARAMETER` where left out.
-    options : FieldOptions, optional
-    known_counts : (channel,), (y, x, channel) or (pixel, channel) array, counts, optional
-        Expected counts of a background that is known, exposure included; in addition to the mixture.
-    seed : int
-        Same seed, same draws; the global generators stay as they are.
-
-    Returns
-    -------
-    MapPosterior
 
     Raises
     ------
     DataError
-        If the counts are not of a map, or of other channels than the mixture, or the known counts do not fit them.
+        If the counts are not of a map, or of other channels than the mixture.
     QueryError
         If a law is given for a map that does not exist, or is none.
+    """
+
+    def __init__(self, mixture: Mixture, counts: Counts, laws: Mapping[str, Law] | None = None):
+        self.shape = _map_shape(mixture, counts)
+        self.likelihood = PoissonMaps(mixture, counts)
+        self.grid = Grid(self.shape, device=counts.values.device)
+        links = self.likelihood.links
+        self.names = links.names
+        self.priors = tuple(law.on(self.grid) for law in _laws(laws, links.names, links.components))
+        self.levels, self.start = start_fields(self.likelihood, self.grid)
+
+    def maps(self, fields: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes (..., pixel, component) and parameters (..., pixel, parameter) of (..., map, grid y, grid x)."""
+        rows, columns = self.shape
+        return self.likelihood.links(fields[..., :rows, :columns].flatten(-2) + self.levels)
+
+    def __call__(self, options: FieldOptions | None = None, seed: int = 0) -> MapPosterior:
+        """Infer; same seed, same draws, and the global generators stay as they are."""
+        inference = Inference(self.likelihood, self.grid, self.levels, options or FieldOptions(), seed)
+        with torch.no_grad():
+            state, draws = inference(State(self.start, self.priors))
+            fields = self.grid.field(draws)
+            amplitude, parameters = self.maps(fields)
+        return MapPosterior(
+            names=self.names,
+            amplitude=amplitude.unflatten(1, self.shape),
+            parameters=parameters.unflatten(1, self.shape),
+            fields=fields,
+            levels=self.levels[:, 0],
+            priors=dict(zip(self.names, state.priors, strict=True)),
+        )
+
+
+def infer_maps(
+    mixture: Mixture,
+    counts: Counts,
+    laws: Mapping[str, Law] | None = None,
+    options: FieldOptions | None = None,
+    seed: int = 0,
+) -> MapPosterior:
+    """Infer the maps behind a cube of counts: a `MapUnmixer`, called once.
 
     Examples
     --------
@@ -103,31 +127,7 @@ def infer_maps(
     >>> tuple(found.amplitude.shape), bool(abs(found.amplitude.mean() - 50) < 5)
     ((10, 6, 6, 1), True)
     """
-    options = options or FieldOptions()
-    shape = _map_shape(mixture, counts)
-    likelihood = PoissonMaps(mixture, counts, _known(known_counts, counts))
-    grid = Grid(shape, device=counts.values.device)
-    levels, fields = start_fields(likelihood, grid)
-    names = likelihood.links.names
-    priors = tuple(law.on(grid) for law in _laws(laws, names, likelihood.links.components))
-    with torch.no_grad():
-        state, draws = _infer(Inference(likelihood, grid, levels, options, seed), State(fields, priors))
-        amplitude, parameters = likelihood.links(grid.cut(draws).flatten(-2) + levels)
-    return MapPosterior(
-        names=names,
-        amplitude=amplitude.unflatten(1, shape),
-        parameters=parameters.unflatten(1, shape),
-        fields=grid.field(draws),
-        levels=levels[:, 0],
-        priors=dict(zip(names, state.priors, strict=True)),
-    )
-
-
-def _infer(inference: Inference, state: State) -> tuple[State, Tensor]:
-    state = inference.first(state)
-    for pairs in inference.options.pairs:
-        state = inference.round(state, pairs)
-    return state, state.fields + inference.samples(state, inference.options.draws // 2)
+    return MapUnmixer(mixture, counts, laws)(options, seed)
 
 
 def _map_shape(mixture: Mixture, counts: Counts) -> tuple[int, int]:
@@ -137,17 +137,6 @@ def _map_shape(mixture: Mixture, counts: Counts) -> tuple[int, int]:
     if counts.values.shape[1] != mixture.channels:
         raise DataError(explain("counts", f"{counts.values.shape[1]} channels", expected=f"{mixture.channels}"))
     return counts.shape[0], counts.shape[1]
-
-
-def _known(given: ArrayLike | None, counts: Counts) -> Tensor | None:
-    if given is None:
-        return None
-    values, channels = numbers(given, "known_counts"), counts.values.shape[1]
-    if values.shape not in ((channels,), (*counts.shape, channels), tuple(counts.values.shape)):
-        expected = f"({channels},) or {(*counts.shape, channels)}"
-        raise DataError(explain("known_counts", f"shape {values.shape}", expected=expected))
-    check_all("known_counts", values, "counts, not negative")
-    return torch.from_numpy(values.reshape(-1, channels)).to(counts.values.device)
 
 
 def _laws(given: Mapping[str, Law] | None, names: tuple[str, ...], components: int) -> list[Law]:

@@ -6,7 +6,9 @@ they are gone through on nodes: a grid that draws together, or points that are d
 approximations miss is made good by importance weights, whose effective share is told.
 """
 
+from probspec.unmixing.amplitudes import Counted
+from probspec.unmixing.guide import Drawn, SpectrumGuide
 from probspec.unmixing.priors import UnmixingPriors
-from probspec.unmixing.spectrum import SpectrumDraws, SpectrumUnmixer
+from probspec.unmixing.spectrum import SpectrumUnmixer
 
-__all__ = ["SpectrumDraws", "SpectrumUnmixer", "UnmixingPriors"]
+__all__ = ["Counted", "Drawn", "SpectrumGuide", "SpectrumUnmixer", "UnmixingPriors"]

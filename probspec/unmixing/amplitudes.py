@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 LEAST = 1e-6  # counts: what an amplitude at its bound is given
 DARK = 1e-12  # counts expected in a channel that no component reaches
+
+
+class Counted(NamedTuple):
+    """One spectrum of counts.
+
+    Parameters
+    ----------
+    counts : (channel,) Tensor
+    exposure : (channel,) Tensor
+    known : (channel,) Tensor, counts
+        Expected besides the components, exposure included.
+    """
+
+    counts: Tensor
+    exposure: Tensor
+    known: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Counts of the components that unit exposure would have given; one at least."""
+        own = self.counts.sum() - self.known.sum()
+        return (own / self.exposure.mean().clamp_min(1e-12)).clamp_min(1.0)
+
+    def expected(self, made: Tensor) -> Tensor:
+        """Expected counts (..., channel) where the components make so many per unit of exposure."""
+        return (made * self.exposure + self.known).clamp_min(DARK)
 
 
 @dataclass(frozen=True)
@@ -21,27 +48,26 @@ class Terms:
         Those above 0, times their weight.
     spectra : (node, component, counted) Tensor
         Of these channels, times the exposure.
+    known : (counted,) Tensor
+        Expected there besides.
     total : (node, component) Tensor
         Sum of a component over all channels, times the exposure and the weight.
     """
 
     counts: Tensor
     spectra: Tensor
+    known: Tensor
     total: Tensor
 
     @classmethod
-    def of(cls, counts: Tensor, spectra: Tensor, exposure: Tensor, weight: float = 1.0) -> Terms:
-        """From counts : (channel,), spectra : (node, component, channel) and exposure : (channel,) or (1,).
-
-        The likelihood counts for `weight` of one.
-        """
-        seen = spectra * exposure
-        counted = counts > 0
-        return cls(weight * counts[counted], seen[..., counted], weight * seen.sum(-1))
+    def of(cls, counted: Counted, spectra: Tensor, weight: float = 1.0) -> Terms:
+        """From a spectrum and spectra : (node, component, channel); the likelihood counts for `weight` of one."""
+        seen, some = spectra * counted.exposure, counted.counts > 0
+        return cls(weight * counted.counts[some], seen[..., some], counted.known[some], weight * seen.sum(-1))
 
     def expected(self, amplitude: Tensor) -> Tensor:
         """Counts expected in the counted channels, (node, counted), of amplitudes (node, component)."""
-        return (amplitude.unsqueeze(-2) @ self.spectra).squeeze(-2).clamp_min(DARK)
+        return ((amplitude.unsqueeze(-2) @ self.spectra).squeeze(-2) + self.known).clamp_min(DARK)
 
     def log_likelihood(self, amplitude: Tensor) -> Tensor:
         """Log likelihood (node,), without the factorials of the counts."""

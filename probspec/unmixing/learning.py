@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
-from probspec.unmixing.spectrum import SpectrumDraws
+from probspec.unmixing.guide import Drawn
 
 LEAST_SD = 0.005  # of a learnt share
 FEW = 20  # spectra that tell of it, below which nothing is learnt
 
 
-def learnt_share(found: Sequence[SpectrumDraws], component: int) -> tuple[float, float] | None:
+def learnt_share(found: Sequence[Drawn], component: int) -> tuple[float, float] | None:
     """Mean and standard deviation of a component's share over spectra, beyond the doubt of each.
 
     A random effect (DerSimonian & Laird 1986): spectra count by the inverse of their variance and that of the shares.
@@ -20,7 +20,7 @@ def learnt_share(found: Sequence[SpectrumDraws], component: int) -> tuple[float,
 
     Parameters
     ----------
-    found : sequence of SpectrumDraws
+    found : sequence of Drawn
     component : int
 
     Returns

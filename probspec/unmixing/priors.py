@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution
 
 from probspec.errors import PriorError, explain, known
 from probspec.mixtures import BACKGROUND, Mixture
+from probspec.priors import Priors
+from probspec.unmixing.laws import AsTaught, Shared
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class UnmixingPriors:
     share : mapping of component -> (float, float)
         Mean and standard deviation of the share that a component makes of all counts where others are present, too;
         for components that always are, such as the background. What `learnt_share` finds in other spectra.
-    parameters : mapping of parameter -> Distribution
+    parameters : mapping of parameter -> Pyro distribution
         Laws of parameters, by their names in the mixture ("thickness", "thermal.kT"), in their units, cut to the taught
         range. By default a parameter is as probable as it was taught often: examples on a logarithmic grid make a
         logarithmic law.
@@ -35,18 +37,19 @@ class UnmixingPriors:
     Raises
     ------
     PriorError
-        If a probability lies outside 0 to 1, or the concentration is not positive.
+        If a probability lies outside 0 to 1, the concentration is not positive, or a law is none.
 
     Examples
     --------
-    >>> UnmixingPriors(presence={"Co60": 0.1}, parameters={"thickness": torch.distributions.LogNormal(0.0, 1.0)})
+    >>> import pyro.distributions as dist
+    >>> UnmixingPriors(presence={"Co60": 0.1}, parameters={"thickness": dist.LogNormal(0.0, 1.0)})
     UnmixingPriors(presence={'Co60': 0.1}, concentration=1.0, share={}, parameters={'thickness': LogNormal()})
     """
 
     presence: float | Mapping[str, float] = 0.6
     concentration: float = 1.0
     share: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    parameters: Mapping[str, Distribution] = field(default_factory=dict)
+    parameters: Mapping[str, TorchDistribution] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = self.presence.items() if isinstance(self.presence, Mapping) else [("", self.presence)]
@@ -54,7 +57,7 @@ class UnmixingPriors:
             if not 0 <= value <= 1:
                 where = f"presence[{name!r}]" if name else "presence"
                 raise PriorError(explain(where, f"{value}", expected="a probability"))
-
+        Priors(dict(self.parameters))  # refuses what is no law
         if not self.concentration > 0:
             raise PriorError(explain("concentration", f"{self.concentration}", expected="a positive number"))
 
@@ -94,22 +97,15 @@ class UnmixingPriors:
             rows.append(row)
         return torch.stack(rows) if rows else torch.zeros(0, len(mixture.names), dtype=torch.float64)
 
-    def amplitude_log_prob(self, amplitude: Tensor, present: Tensor, total: Tensor, held: Tensor) -> Tensor:
-        """Log density (...) of amplitudes : (..., component), of which some are present, given the usual total.
+    def amplitude_law(self, present: Tensor, total: Tensor, held: Tensor) -> Shared:
+        """Law of the amplitudes of which some are present : (..., component), given the usual total : (...).
 
         `held` are the `share_directions`.
         """
-        number, concentration = present.sum(-1), torch.as_tensor(self.concentration, dtype=amplitude.dtype)
-        made = amplitude.sum(-1).clamp_min(1e-12)
-        shares = (amplitude / made.unsqueeze(-1)).clamp_min(1e-12)
-        law = torch.lgamma(concentration * number.clamp_min(1)) - number * torch.lgamma(concentration)
-        law = law + (concentration - 1) * (present * shares.log()).sum(-1) - (number - 1) * made.log()
-        deviation = (shares @ held.mT).square().sum(-1) / 2
-        law = law - torch.where(number > 1, deviation, 0.0)
-        return torch.where(number > 0, law - total.log() - made / total, 0.0)
+        return Shared(present, total, self.concentration, held)
 
-    def parameter_log_prob(self, mixture: Mixture, parameters: Tensor) -> Tensor:
-        """Log density (...) of parameters : (..., parameter) in their units, up to a constant.
+    def parameter_laws(self, mixture: Mixture) -> dict[str, TorchDistribution]:
+        """Law of each parameter, by name, in the order of the mixture.
 
         Raises
         ------
@@ -119,21 +115,5 @@ class UnmixingPriors:
         for name in self.parameters:
             if name not in mixture.parameter_names:
                 raise PriorError(explain(f"parameters[{name!r}]", known(name, mixture.parameter_names)))
-        total = parameters.new_zeros(parameters.shape[:-1])
-        for place, name in enumerate(mixture.parameter_names):
-            value = parameters[..., place].contiguous()
-            law = self.parameters.get(name)
-            total = total + (taught_log_prob(mixture.taught[:, place], value) if law is None else law.log_prob(value))
-        return total
-
-
-def taught_log_prob(quantiles: Tensor, value: Tensor) -> Tensor:
-    """Log density of a parameter that is as probable as it was taught often, from quantiles : (quantile,)."""
-    gaps = (quantiles[1:] - quantiles[:-1]).clamp_min(1e-6 * (quantiles[-1] - quantiles[0]))
-    middles = (quantiles[1:] + quantiles[:-1]) / 2
-    # Joined over neighbours: steps of a few examples are no features of the law.
-    density = -gaps.log()
-    place = torch.searchsorted(middles.contiguous(), value).clamp(1, len(middles) - 1)
-    left, right = middles[place - 1], middles[place]
-    share = ((value - left) / (right - left).clamp_min(1e-300)).clamp(0, 1)
-    return density[place - 1] * (1 - share) + density[place] * share
+        taught = zip(mixture.parameter_names, mixture.taught.unbind(-1), strict=True)
+        return {name: self.parameters.get(name) or AsTaught(quantiles) for name, quantiles in taught}

@@ -3,127 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from probspec.mixtures import Mixture
-from probspec.unmixing.amplitudes import Terms, conditional
+from probspec.unmixing.amplitudes import Counted, Terms, conditional
 from probspec.unmixing.dispersion import dispersion
+from probspec.unmixing.guide import SpectrumGuide
 from probspec.unmixing.nodes import Nodes, drawn_nodes, first_grid, one_node, zoomed_grid
-from probspec.unmixing.positive_normal import draw_positive
-from probspec.unmixing.presence import alternatives, possible_sets
+from probspec.unmixing.presence import Alternatives, alternatives, possible_sets
 from probspec.unmixing.priors import UnmixingPriors
 from probspec.unmixing.summits import summit
 
-PROPOSED = 3  # times as many draws are proposed as are kept
-
-
-@dataclass(frozen=True)
-class SpectrumDraws:
-    """Draws of the posterior of one spectrum.
-
-    Parameters
-    ----------
-    amplitude : (draw, component) Tensor, counts
-        Exactly 0 where a component is absent.
-    parameters : (draw, parameter) Tensor
-    presence : (component,) Tensor
-        Probability that a component is present.
-    log_p, log_q : (draw,) Tensor, nats
-        Joint log density of counts and draw, up to the factorials, and that with which it was proposed.
-    log_weight : (proposal,) Tensor, nats
-        Log ratio of the two of all proposals, of which the draws are a sample in proportion.
-    """
-
-    amplitude: Tensor
-    parameters: Tensor
-    presence: Tensor
-    log_p: Tensor
-    log_q: Tensor
-    log_weight: Tensor
-
-    @property
-    def efficiency(self) -> float:
-        """Effective share of the proposals."""
-        weight = self.log_weight.softmax(0)
-        return float(1 / weight.square().sum() / len(weight))
-
 
 class SpectrumUnmixer:
-    """Draws from the posterior of one spectrum after the other; what they share is computed once.
+    """Finds the guide of one spectrum after the other; what they share is computed once.
 
     Parameters
     ----------
     mixture : Mixture
     priors : UnmixingPriors
-    draws : int
     """
 
-    def __init__(self, mixture: Mixture, priors: UnmixingPriors, draws: int = 500):
-        self.mixture, self.priors, self.draws = mixture, priors, draws
+    def __init__(self, mixture: Mixture, priors: UnmixingPriors):
+        self.mixture, self.priors = mixture, priors
         self.sets, self.log_chance = possible_sets(priors.presences(mixture))
         self.held = priors.share_directions(mixture)
+        self.laws = priors.parameter_laws(mixture)
         number = self.sets.sum(-1)
         self.number, self.log_orders = number, torch.lgamma(number.clamp_min(1))
         self.grid = first_grid(mixture.taught[:, 0]) if len(mixture.parameter_names) == 1 else None
         self.taught = None if self.grid is None else self._spectra(self.grid)
 
-    def __call__(self, counts: Tensor, exposure: Tensor, seed: int = 0) -> SpectrumDraws:
-        """Draw.
+    def __call__(self, counted: Counted, generator: torch.Generator) -> SpectrumGuide:
+        """Find the guide of a spectrum; where there are several parameters, its nodes are drawn."""
+        nodes, weight = self._nodes(counted, generator)
+        terms = Terms.of(counted, self._spectra(nodes.parameters), weight)
+        return SpectrumGuide(
+            nodes=nodes,
+            sets=self.sets,
+            log_chance=self.log_chance,
+            log_prior=self._log_prior(nodes.parameters),
+            terms=terms,
+            made=self._alternatives(counted, terms),
+            priors=self.priors,
+            total=counted.total,
+            held=self.held,
+            weight=weight,
+        )
 
-        Parameters
-        ----------
-        counts : (channel,) Tensor
-        exposure : (channel,) or (1,) Tensor
-        seed : int
-            Same seed and spectrum, same draws.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        total = self._total(counts, exposure)
-        rate = (1 / total).expand(len(self.mixture.names))
-        log_chance = self.log_chance + self.log_orders - self.number * total.log()  # with that of flat shares
-        nodes, weight = self._nodes(counts, exposure, rate, log_chance, generator)
-        terms = Terms.of(counts, self._spectra(nodes.parameters), exposure, weight)
-        found = conditional(terms, rate)
-        made = alternatives(found, self.sets, log_chance, rate, self.held / total)
-        prior = self.priors.parameter_log_prob(self.mixture, nodes.parameters) + nodes.log_volume
-        chance = (made.log_evidence + prior[:, None]).flatten().softmax(0)
-        drawn = torch.multinomial(chance, PROPOSED * self.draws, replacement=True, generator=generator)
-        node, kind = drawn // len(self.sets), drawn % len(self.sets)
-        present = self.sets[kind]
-        amplitude, log_drawn = draw_positive(made.mean[node, kind], made.covariance[node, kind], present, generator)
-        law = self.priors.amplitude_log_prob(amplitude, present, total, self.held)
-        log_p = _log_likelihood(terms, amplitude, node) + law + self.log_chance[kind] + prior[node]
-        log_q = log_drawn + chance[drawn].log()
-        weight = (log_p - log_q).softmax(0)
-        kept = torch.multinomial(weight, self.draws, replacement=True, generator=generator)
-        parameters = self._spread(nodes, node[kept], generator)
-        return SpectrumDraws(amplitude[kept], parameters, weight @ present, log_p[kept], log_q[kept], log_p - log_q)
+    def _alternatives(self, counted: Counted, terms: Terms, newton: int = 6) -> Alternatives:
+        """Weigh the sets of components at each node, under flat shares."""
+        rate = (1 / counted.total).expand(len(self.mixture.names))
+        log_chance = self.log_chance + self.log_orders - self.number * counted.total.log()
+        found = conditional(terms, rate, newton=newton)
+        return alternatives(found, self.sets, log_chance, rate, self.held / counted.total)
 
-    def _nodes(
-        self, counts: Tensor, exposure: Tensor, rate: Tensor, log_chance: Tensor, generator: torch.Generator
-    ) -> tuple[Nodes, float]:
+    def _log_prior(self, parameters: Tensor) -> Tensor:
+        """Log density (node,) of parameters : (node, parameter)."""
+        log_prior = parameters.new_zeros(len(parameters))
+        for law, values in zip(self.laws.values(), parameters.unbind(-1), strict=True):
+            log_prior += law.log_prob(values)
+        return log_prior
+
+    def _nodes(self, counted: Counted, generator: torch.Generator) -> tuple[Nodes, float]:
         """Nodes, and what the likelihood counts for: less than 1 where the components cannot make the counts."""
-        total = self._total(counts, exposure)
 
         def height(spectra: Tensor, parameters: Tensor, weight: float) -> Tensor:
-            found = conditional(Terms.of(counts, spectra, exposure, weight), rate, newton=4)
-            found = alternatives(found, self.sets, log_chance, rate, self.held / total)
-            return found.log_evidence.logsumexp(1) + self.priors.parameter_log_prob(self.mixture, parameters)
+            made = self._alternatives(counted, Terms.of(counted, spectra, weight), newton=4)
+            return made.log_evidence.logsumexp(1) + self._log_prior(parameters)
 
         def weight_at(spectra: Tensor, best: int) -> float:
-            one = spectra[best : best + 1]
-            amplitude = conditional(Terms.of(counts, one, exposure), rate).mode
-            expected = (amplitude @ one[0])[0] * exposure
-            return 1 / dispersion(counts, expected, one.shape[1] + len(self.mixture.parameter_names))
+            one, rate = spectra[best : best + 1], (1 / counted.total).expand(spectra.shape[1])
+            amplitude = conditional(Terms.of(counted, one), rate).mode
+            expected = counted.expected((amplitude @ one[0])[0])
+            return 1 / dispersion(counted.counts, expected, one.shape[1] + len(self.mixture.parameter_names))
 
         if not len(self.mixture.parameter_names):
             nodes = one_node()
             return nodes, weight_at(self._spectra(nodes.parameters), 0)
         if self.grid is None or self.taught is None:
-            return self._scattered(counts, exposure, rate, height, weight_at, generator)
+            return self._scattered(counted, height, weight_at, generator)
         coarse = height(self.taught, self.grid, 1.0)
         weight = weight_at(self.taught, int(coarse.argmax()))
 
@@ -134,15 +95,14 @@ class SpectrumUnmixer:
 
     def _scattered(
         self,
-        counts: Tensor,
-        exposure: Tensor,
-        rate: Tensor,
+        counted: Counted,
         height: Callable[..., Tensor],
         weight_at: Callable[..., float],
         generator: torch.Generator,
     ) -> tuple[Nodes, float]:
         """Nodes that are drawn, once more where the first show that the likelihood must count for less."""
         lower, upper, weight = self.mixture.lower, self.mixture.upper, 1.0
+        rate = (1 / counted.total).expand(len(self.mixture.names))
         for _ in range(2):
             used = weight
 
@@ -150,8 +110,8 @@ class SpectrumUnmixer:
                 return height(self._spectra(parameters), parameters, used)
 
             def climb(start: Tensor, used: float = used) -> tuple[Tensor, Tensor]:
-                terms = Terms.of(counts, self._spectra(start[None]), exposure)
-                return summit(self.mixture, counts, exposure, conditional(terms, rate).mode[0], start, used)
+                terms = Terms.of(counted, self._spectra(start[None]))
+                return summit(self.mixture, counted, conditional(terms, rate).mode[0], start, used)
 
             nodes = drawn_nodes(lower, upper, evidence, climb, generator)
             spectra = self._spectra(nodes.parameters)
@@ -162,21 +122,3 @@ class SpectrumUnmixer:
 
     def _spectra(self, parameters: Tensor) -> Tensor:
         return self.mixture.spectra(parameters).double()
-
-    def _total(self, counts: Tensor, exposure: Tensor) -> Tensor:
-        """Counts that unit exposure would have given."""
-        return (counts.sum() / exposure.mean().clamp_min(1e-12)).clamp_min(1.0)
-
-    def _spread(self, nodes: Nodes, node: Tensor, generator: torch.Generator) -> Tensor:
-        at = nodes.parameters[node]
-        return at + nodes.half_width * (2 * torch.rand(at.shape, generator=generator, dtype=at.dtype) - 1)
-
-
-def _log_likelihood(terms: Terms, amplitude: Tensor, node: Tensor) -> Tensor:
-    """Log likelihood of amplitudes : (draw, component), each at its node, node by node to spare memory."""
-    found = amplitude.new_empty(len(amplitude))
-    for number in node.unique():
-        here = node == number
-        expected = (amplitude[here] @ terms.spectra[number]).clamp_min(1e-12)
-        found[here] = expected.log() @ terms.counts - amplitude[here] @ terms.total[number]
-    return found

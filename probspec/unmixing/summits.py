@@ -6,22 +6,21 @@ import torch
 from torch import Tensor
 
 from probspec.mixtures import Mixture
-from probspec.unmixing.amplitudes import DARK, LEAST
+from probspec.unmixing.amplitudes import LEAST, Counted
 
 STEPS, HALVINGS = 25, 5
 WIDEST = 1.0  # standard deviation, in coordinates of the normal law that fills a range, of what counts do not tell
 
 
 def summit(
-    mixture: Mixture, counts: Tensor, exposure: Tensor, amplitude: Tensor, parameters: Tensor, weight: float
+    mixture: Mixture, counted: Counted, amplitude: Tensor, parameters: Tensor, weight: float
 ) -> tuple[Tensor, Tensor]:
     """Climb from one point, amplitudes and parameters together.
 
     Parameters
     ----------
     mixture : Mixture
-    counts : (channel,) Tensor
-    exposure : (channel,) or (1,) Tensor
+    counted : Counted
     amplitude : (component,) Tensor, counts
     parameters : (parameter,) Tensor
     weight : float
@@ -35,16 +34,16 @@ def summit(
     """
     lower, upper = mixture.lower, mixture.upper
     margin = 1e-4 * (upper - lower)
-    height = _height(mixture, counts, exposure, amplitude, parameters)
+    height = _height(mixture, counted, amplitude, parameters)
     for _ in range(STEPS):
-        slope, fisher = _scores(mixture, counts, exposure, amplitude, parameters)
+        slope, fisher = _scores(mixture, counted, amplitude, parameters)
         move = torch.linalg.solve(_bent(fisher), slope)
         for halving in range(HALVINGS):
             share = 0.5**halving
             there = torch.maximum(amplitude + share * move[: len(amplitude)], amplitude / 20).clamp_min(LEAST)
             where = parameters + share * move[len(amplitude) :]
             where = torch.minimum(torch.maximum(where, lower + margin), upper - margin)
-            reached = _height(mixture, counts, exposure, there, where)
+            reached = _height(mixture, counted, there, where)
             if reached > height:
                 break
         else:
@@ -52,21 +51,19 @@ def summit(
         gained, amplitude, parameters, height = reached - height, there, where, reached
         if gained < 1e-3:
             break
-    _, fisher = _scores(mixture, counts, exposure, amplitude, parameters)
+    _, fisher = _scores(mixture, counted, amplitude, parameters)
     return parameters, _covariance(weight * fisher, len(amplitude), parameters, lower, upper)
 
 
-def _height(mixture: Mixture, counts: Tensor, exposure: Tensor, amplitude: Tensor, parameters: Tensor) -> Tensor:
-    expected = (mixture.expected(amplitude, parameters) * exposure).clamp_min(DARK)
-    return torch.xlogy(counts, expected).sum() - expected.sum()
+def _height(mixture: Mixture, counted: Counted, amplitude: Tensor, parameters: Tensor) -> Tensor:
+    expected = counted.expected(mixture.expected(amplitude, parameters))
+    return torch.xlogy(counted.counts, expected).sum() - expected.sum()
 
 
-def _scores(
-    mixture: Mixture, counts: Tensor, exposure: Tensor, amplitude: Tensor, parameters: Tensor
-) -> tuple[Tensor, Tensor]:
+def _scores(mixture: Mixture, counted: Counted, amplitude: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
     expected, jacobian = mixture.expected_with_jacobian(amplitude, parameters)
-    expected, jacobian = (expected * exposure).clamp_min(DARK), jacobian * exposure
-    return jacobian @ (counts / expected - 1), (jacobian / expected) @ jacobian.mT
+    expected, jacobian = counted.expected(expected), jacobian * counted.exposure
+    return jacobian @ (counted.counts / expected - 1), (jacobian / expected) @ jacobian.mT
 
 
 def _bent(fisher: Tensor) -> Tensor:
