@@ -9,7 +9,7 @@ its guide, made from the supports of its `Priors`, inverts the story. `fit` trai
 ('quartz', 'albite', 'calcite', 'olivine', 'diopside', 'gypsum')
 """
 
-from probspec import baselines, checks, metrics, plots
+from probspec import baselines, checks, fields, metrics, plots
 from probspec.calibration import calibrate
 from probspec.cross_validation import nested_cross_validate
 from probspec.cubes import read_cube
@@ -56,6 +56,7 @@ __all__ = [
     "calibrate",
     "checks",
     "classify_map",
+    "fields",
     "fit",
     "list_specs",
     "load",

@@ -107,6 +107,9 @@ class Posterior:
         QueryError
             If there is no such row.
         """
+        if "y" in self.draws.dims:
+            fix = "post.draws.isel(y=..., x=...)"
+            raise QueryError(explain("rows", "a map is one sample and has no rows", fix=fix))
         try:
             index = np.atleast_1d(np.arange(len(self))[rows])
         except IndexError:
@@ -201,8 +204,9 @@ class Posterior:
 
         Parameters
         ----------
-        truth : mapping of site -> (sample, ...) array, unit of the site, optional
-            The labels of `spectra` where left out. NaN is unknown.
+        truth : mapping of site -> (sample, ...) or (y, x, ...) array, unit of the site, optional
+            The labels of `spectra` where left out. NaN is unknown. Pixels of a map count as samples, though
+            neighbours err together: `error` and `z` are too small and too large then.
         probs : sequence of float
         kind : {"eti", "hdi"}
 
@@ -219,7 +223,7 @@ class Posterior:
         truth = self.truth() if truth is None else truth
         if not truth:
             raise QueryError(explain("coverage", "no truth is known", fix="pass truth={site: values}"))
-        tables = {site: coverage(self._of(site), np.asarray(values), probs, kind) for site, values in truth.items()}
+        tables = {site: coverage(*_by_row(self._of(site), values), probs, kind) for site, values in truth.items()}
         return pd.concat(tables, names=["site"])
 
     def truth(self) -> dict[str, NDArray]:
@@ -406,8 +410,14 @@ class Posterior:
         QueryError
             If there are not as many spectra as in the file.
         """
-        groups = read_groups(path, required=("posterior", "log_density"))
-        read = cls(groups["posterior"], groups["log_density"], groups.get("log_likelihood", xr.Dataset()), fit, spectra)
+        groups = read_groups(path, required=("posterior",))
+        read = cls(
+            groups["posterior"],
+            groups.get("log_density", xr.Dataset()),
+            groups.get("log_likelihood", xr.Dataset()),
+            fit,
+            spectra,
+        )
         if spectra is not None and len(spectra) != len(read):
             raise QueryError(explain("spectra", f"{len(spectra)} rows", expected=f"the {len(read)} spectra of {path}"))
         return read
@@ -483,6 +493,17 @@ def posterior(fit: Fit, spectra: Spectra, draws: int = 1000, seed: int = 0) -> P
         if name not in fit.model.spec.modalities:
             raise QueryError(explain("spectra", f"no {name!r} was fitted; {known(name, fit.model.spec.modalities)}"))
     return Posterior(*gather(fit.model, spectra, draws, seed), fit, spectra)
+
+
+def _by_row(draws: xr.DataArray, truth: ArrayLike) -> tuple[xr.DataArray, NDArray]:
+    """Pixels of a map as samples, (chain, draw, sample, ...) and (sample, ...)."""
+    values = np.asarray(truth)
+    if "y" not in draws.dims:
+        return draws, values
+    pixels = [draws.sizes[dim] for dim in MAP]
+    flat = draws.transpose("chain", "draw", *MAP, ...).stack(sample=MAP).drop_vars(("sample", *MAP))
+    fits = list(values.shape[:2]) == pixels
+    return flat.transpose("chain", "draw", "sample", ...), values.reshape(-1, *values.shape[2:]) if fits else values
 
 
 def _ask(f: Question, draws: xr.Dataset) -> xr.DataArray:

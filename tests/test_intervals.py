@@ -25,7 +25,8 @@ def test_interval_keeps_dims_labels_and_the_kind_of_number():
     draws = labelled(np.arange(24).reshape(2, 3, 2, 2)).assign_coords(component=["a", "b"])
     lower, upper = interval(draws, 0.5)
     assert lower.dims == ("sample", "component") and list(upper["component"].values) == ["a", "b"]
-    np.testing.assert_array_equal(lower.values.ravel(), np.arange(4) + 4 * np.quantile(np.arange(6), 0.25, method="weibull"))
+    quarter = np.quantile(np.arange(6), 0.25, method="weibull")
+    np.testing.assert_array_equal(lower.values.ravel(), np.arange(4) + 4 * quarter)
     assert interval(draws.astype(np.float32)).lower.dtype == np.float32
 
 
@@ -60,3 +61,11 @@ def test_summary_names_sites_samples_and_components():
     assert list(table.columns) == ["mean", "sd", "5 %", "95 %"]
     assert table.loc[("amount", 4, "b"), "mean"] == pytest.approx(draws[:, :, 1, 1].mean())
     assert table.loc[("offset", "all", ""), "sd"] == pytest.approx(draws[:, :, 0, 0].std(ddof=1))
+
+
+def test_intervals_of_few_draws_hold_one_more_draw_as_often_as_they_say():
+    values = np.random.default_rng(0).standard_normal((1, 21, 20000))
+    draws = xr.DataArray(values[:, :20], dims=("chain", "draw", "sample"))
+    lower, upper = interval(draws, 0.8)
+    inside = (lower.values <= values[0, 20]) & (values[0, 20] <= upper.values)
+    assert inside.mean() == pytest.approx(0.8, abs=4 * (0.16 / 20000) ** 0.5)

@@ -178,6 +178,28 @@ class PoissonUnmixer(BaseEstimator):
                 made += self.mixture_.contributions(*pair) / len(amplitude)
         return made.numpy()
 
+    def contributions(self, *pixel: int) -> Array:
+        """Draws of the expected counts of each component in one spectrum, (draw, component, channel).
+
+        Parameters
+        ----------
+        *pixel : int
+            Row of a spectrum, or y and x.
+
+        Raises
+        ------
+        QueryError
+            If there is no such spectrum.
+        """
+        check_is_fitted(self, "amplitudes_")
+        shape = self._amplitude.shape[1:-1]
+        if len(pixel) != len(shape) or any(not -size <= at < size for at, size in zip(pixel, shape, strict=False)):
+            problem = f"pixel {pixel} of {shape}"
+            raise QueryError(explain("contributions", problem, expected="the row of a spectrum, or y and x of a pixel"))
+        at = (slice(None), *pixel)
+        with torch.no_grad():
+            return self.mixture_.contributions(self._amplitude[at], self._parameters[at]).numpy()
+
     def to_dataset(self, prob: float = 0.9) -> xr.Dataset:
         """Posterior means, standard deviations and interval ends of all sites, in their units.
 
@@ -195,8 +217,9 @@ class PoissonUnmixer(BaseEstimator):
         made = xr.Dataset()
         for site in map(str, self.posterior_.draws.data_vars):
             lower, upper = self.posterior_.interval(site, prob)
+            kept = {name: lower.attrs[name] for name in ("unit", "prob")}
             parts = {"": self.posterior_.mean(site), "_sd": self.posterior_.sd(site), "_lower": lower, "_upper": upper}
-            made = made.assign({f"{site}{end}": of.drop_attrs().assign_attrs(lower.attrs) for end, of in parts.items()})
+            made = made.assign({f"{site}{end}": of.drop_attrs().assign_attrs(kept) for end, of in parts.items()})
         return made.assign(detection=made["amplitude"].copy(data=self.detection_).assign_attrs({"unit": ""}))
 
     def write(self, path: str, prob: float = 0.9) -> None:
@@ -229,7 +252,7 @@ class PoissonUnmixer(BaseEstimator):
         }
         dims = ("chain", "draw", "sample")
         log_density = xr.Dataset({name: (dims, of[None].numpy()) for name, of in density.items()})
-        self._answer(amplitude, parameters, ("sample",), log_density)
+        self._answer(amplitude, parameters, ("sample",), log_density, {})
 
     def _spectrum_priors(self) -> UnmixingPriors:
         if isinstance(self.priors, UnmixingPriors):
@@ -266,20 +289,29 @@ class PoissonUnmixer(BaseEstimator):
         self.priors_ = found.priors
         expected = found.amplitude * counts.exposure.mean(-1).reshape(counts.shape)[..., None]
         self.detection_ = (expected > TOLD).double().mean(0).numpy()
-        self._answer(found.amplitude.double(), found.parameters.double(), ("y", "x"), xr.Dataset())
+        # a law of logarithms never reaches zero: what makes less than a count cannot be told from nothing
+        edge = {"edges": [0.0], "resolution": TOLD / float(counts.exposure.mean())}
+        self._answer(found.amplitude.double(), found.parameters.double(), ("y", "x"), xr.Dataset(), edge)
 
     # Both.
 
-    def _answer(self, amplitude: Tensor, parameters: Tensor, pixels: tuple[str, ...], density: xr.Dataset) -> None:
+    def _answer(
+        self,
+        amplitude: Tensor,
+        parameters: Tensor,
+        pixels: tuple[str, ...],
+        density: xr.Dataset,
+        attrs: Mapping[str, Any],
+    ) -> None:
         """Keep draws (draw, *pixels, component) and (draw, *pixels, parameter)."""
         self._amplitude, self._parameters = amplitude, parameters
         self.amplitudes_ = amplitude.mean(0).numpy()
         self.parameters_ = {name: of.mean(0).numpy() for name, of in self.mixture_.by_component(parameters).items()}
-        self.posterior_ = Posterior(self._dataset(pixels), density)
+        self.posterior_ = Posterior(self._dataset(pixels, {"unit": "counts"} | dict(attrs)), density)
 
-    def _dataset(self, pixels: tuple[str, ...]) -> xr.Dataset:
+    def _dataset(self, pixels: tuple[str, ...], attrs: Mapping[str, Any]) -> xr.Dataset:
         dims = ("chain", "draw", *pixels)
-        made = {"amplitude": ((*dims, "component"), self._amplitude[None].numpy(), {"unit": "counts"})}
+        made = {"amplitude": ((*dims, "component"), self._amplitude[None].numpy(), attrs)}
         for component, of in self.mixture_.by_component(self._parameters).items():
             for place, name in enumerate(self.mixture_.own_names(component)):
                 unit = self.mixture_.parameter_units[self.mixture_.places[self.names_.index(component)][place]]

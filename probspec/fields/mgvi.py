@@ -7,7 +7,7 @@ that no few samples are fitted; before the first one, the most probable maps are
 
 Where an amplitude is hardly there, its logarithm is no Gaussian. A sample of the Gaussian solves a least-squares
 problem, linearised: the maps must meet 2 sqrt(rate) of the mean, plus noise of variance one, and draws of the prior.
-Newton steps take the last samples on to where they solve the problem itself (in the spirit of geometric variational
+Newton steps take it on to where it solves the problem itself (in the spirit of geometric variational
 inference, Frank, Leike & Ensslin 2021, Entropy 23, 853; randomise then optimise, Bardsley et al. 2014, SIAM J. Sci.
 Comput. 36, A1895).
 """
@@ -57,7 +57,7 @@ class Inference:
         state = self.first(state)
         for pairs in self.options.pairs:
             state = self.round(state, pairs)
-        return state, state.fields + self.samples(state, self.options.draws // 2, self.options.bends)
+        return state, state.fields + self.samples(state, self.options.draws // 2)
 
     def maps(self, fields: Tensor) -> Tensor:
         """Maps (..., map, pixel) of fields."""
@@ -83,8 +83,8 @@ class Inference:
         priors = tuple(p.learned(state.fields[n], around[:, n]) for n, p in enumerate(state.priors))
         return replace(state, priors=priors)
 
-    def samples(self, state: State, pairs: int, bends: int = 0) -> Tensor:
-        """Draw mirrored pairs of deviations from the mean, (2 pair, map, row, column), and bend them."""
+    def samples(self, state: State, pairs: int) -> Tensor:
+        """Draw mirrored pairs of deviations from the mean, (2 pair, map, row, column)."""
         maps, options = self.maps(state.fields), self.options
         metric = Metric(self.grid, state.priors, self.likelihood.linearised(maps).fisher)
         precondition, roots, drawn = metric.preconditioner(), self.likelihood.roots(maps), []
@@ -93,7 +93,7 @@ class Inference:
             counted = torch.randn(roots.shape, generator=self.generator, device=roots.device)
             right = prior + self._spread(self.likelihood.pulled(maps, counted))
             found = solve(metric.product, right[None], precondition, options.sample_cg, options.sample_tolerance)[0]
-            drawn += [self._bent(state, sign * found, sign * prior, roots + sign * counted, bends) for sign in (1, -1)]
+            drawn += [self._bent(state, sign * found, sign * prior, roots + sign * counted) for sign in (1, -1)]
         return torch.stack(drawn)
 
     def step(self, state: State, around: Tensor) -> tuple[State, float]:
@@ -111,10 +111,10 @@ class Inference:
         now = torch.stack([one.energy for one in found]).mean() + metric.prior_energy(middle)
         return replace(state, fields=_halved(state.fields, move, now, energy)), float(now)
 
-    def _bent(self, state: State, found: Tensor, prior: Tensor, wanted: Tensor, bends: int) -> Tensor:
+    def _bent(self, state: State, found: Tensor, prior: Tensor, wanted: Tensor) -> Tensor:
         """Move a sample of the Gaussian to where its own noise puts it without linearisation."""
         misfit = Roots(wanted)
-        for _ in range(bends):
+        for _ in range(self.options.bends):
             near = self.likelihood.linearised(self.maps(state.fields + found), misfit)
             metric = Metric(self.grid, state.priors, near.fisher)
             move = self._downhill(metric, metric.prior_product(found) - prior + self._spread(near.gradient))

@@ -22,7 +22,7 @@ class FieldOptions:
     steps : int
         Newton steps in each round.
     bends : int
-        Steps by which the last samples follow the likelihood where it is no Gaussian; 0 for metric Gaussian samples.
+        Steps by which a sample follows the likelihood where this is no Gaussian; 0 for metric Gaussian samples.
     draws : int
         Samples in the end; an even number, because they come in pairs.
     newton_cg, sample_cg : int

@@ -13,16 +13,19 @@ from probspec.plots.figures import new_figure, save
 from probspec.plots.maps import element_map
 from probspec.plots.simplex import ternary
 from probspec.plots.spectra import spectra_band, spectra_lines
+from probspec.plots.unmixing import component_bands, posterior_map
 
 __all__ = [
     "abundance_bars",
     "calibration",
+    "component_bands",
     "confusion",
     "element_map",
     "intervals",
     "latent_map",
     "loss_history",
     "new_figure",
+    "posterior_map",
     "reliability",
     "save",
     "selective",

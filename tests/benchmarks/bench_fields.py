@@ -84,8 +84,8 @@ def simulated(edges: str, seed: str, mean: str) -> Case:
 
 
 def mixture(taught: list[np.ndarray], at: list[np.ndarray]) -> Mixture:
-    thermal, synchrotron = (Surrogate.fit(spectra, parameters) for spectra, parameters in zip(taught, at, strict=True))
-    return Mixture({"thermal": thermal, "synchrotron": synchrotron})
+    thermal = Surrogate.fit(taught[0], at[0], names=["kT", "z"], units=["keV", ""])
+    return Mixture({"thermal": thermal, "synchrotron": Surrogate.fit(taught[1], at[1], names=["index"])})
 
 
 def scores(case: Case, found: MapPosterior) -> list[str]:
