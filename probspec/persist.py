@@ -15,21 +15,15 @@ and not a slightly other posterior; draws with the same seed are then the same t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
-from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from probspec.atomic import left_over, write_folder
 from probspec.errors import FileError, ProbspecError, explain
 from probspec.fit import Fit
+from probspec.folders import Folder
 from probspec.models import by_name
 from probspec.models.base import Model
 from probspec.priors import Priors
@@ -40,12 +34,15 @@ from probspec.spec import DataSpec
 from probspec.training.history import History
 from probspec.training.options import TrainOptions
 
-FORMAT = "probspec fit"
-FORMAT_VERSION = 1
-PACKAGES = ("torch", "pyro-ppl", "zuko", "numpy", "safetensors")
-META, SPEC, PRIORS, HISTORY = "meta.json", "spec.json", "priors.json", "history.json"
-WEIGHTS, CHECKSUMS = "weights.safetensors", "checksums.json"
-AGAIN = "copy the folder again, or fit and save again"
+SPEC, PRIORS, HISTORY, WEIGHTS = "spec.json", "priors.json", "history.json", "weights.safetensors"
+SAVED = Folder(
+    kind="fit",
+    version=1,
+    packages=("torch", "pyro-ppl", "zuko", "numpy", "safetensors"),
+    tensors=WEIGHTS,
+    tables=(SPEC, PRIORS, HISTORY),
+    saving="ps.save(fit, folder)",
+)
 
 
 def save(fit: Fit, folder: str | Path) -> None:
@@ -63,20 +60,12 @@ def save(fit: Fit, folder: str | Path) -> None:
     PriorError
         If a prior is a callable, which has no table.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / META).is_file():
-        raise FileError(explain(str(folder), "exists and is not a saved fit", fix="choose another name"))
-    files = {
-        META: _json(_meta(fit)),
-        SPEC: _json(fit.spec.to_config()),
-        PRIORS: _json(fit.model.priors.to_config()),
-        HISTORY: _json(fit.history.to_dict()),
-        WEIGHTS: tensor_bytes({name: _plain(value) for name, value in fit.model.state_dict().items()}),
+    tables = {
+        SPEC: fit.spec.to_config(),
+        PRIORS: fit.model.priors.to_config(),
+        HISTORY: fit.history.to_dict(),
     }
-    try:
-        write_folder(folder, files | {CHECKSUMS: _json({name: _digest(data) for name, data in files.items()})})
-    except OSError as error:
-        raise FileError(explain(str(folder), f"cannot be written ({error.strerror or error})")) from error
+    SAVED.write(Path(folder), _meta(fit), tables, fit.model.state_dict())
 
 
 def load(folder: str | Path) -> Fit:
@@ -97,17 +86,10 @@ def load(folder: str | Path) -> Fit:
         If the folder or a file in it is missing, damaged, or written by a newer probspec.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        old = left_over(folder)
-        fix = f"rename {old}, which a killed save() left" if old else "ps.save(fit, folder)"
-        raise FileError(explain(str(folder), "no such folder", expected="a saved fit", fix=fix))
-    meta = _table(folder / META, _bytes(folder / META))
-    _check_format(folder / META, meta)
-    files = _checked(folder)
-    tables = {name: _table(folder / name, files[name]) for name in (META, SPEC, PRIORS, HISTORY)}
+    meta, tables, weights = SAVED.read(folder)
     try:
-        model = _model(tables)
-        _set_weights(model, folder / WEIGHTS, files[WEIGHTS])
+        model = _model(meta, tables)
+        _set_weights(model, folder / WEIGHTS, weights)
         check_pair(model, model.guide, model.example())
         return Fit(
             model=model.eval(),
@@ -125,9 +107,6 @@ def load(folder: str | Path) -> Fit:
 
 def _meta(fit: Fit) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "versions": {package: version(package) for package in PACKAGES},
         "model": fit.model.name,
         "config": fit.model.config,
         "architecture": fit.model.architecture(),
@@ -137,8 +116,7 @@ def _meta(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _model(tables: Mapping[str, Mapping[str, Any]]) -> Model:
-    meta = tables[META]
+def _model(meta: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Model:
     kind = by_name(meta["model"])
     spec, priors = DataSpec.from_config(tables[SPEC], SPEC), Priors.from_config(tables[PRIORS])
     with seeded(0):  # the constructor draws first weights, which are then replaced
@@ -147,11 +125,7 @@ def _model(tables: Mapping[str, Mapping[str, Any]]) -> Model:
     return model
 
 
-def _set_weights(model: Model, path: Path, data: bytes) -> None:
-    try:
-        saved = read_tensors(data)
-    except SafetensorError as error:
-        raise FileError(explain(str(path), f"cannot be read ({error})", fix=AGAIN)) from error
+def _set_weights(model: Model, path: Path, saved: Mapping[str, Tensor]) -> None:
     wanted = model.state_dict()
     wrong = sorted(wanted.keys() ^ saved.keys()) or sorted(n for n in wanted if not _same_kind(wanted[n], saved[n]))
     if wrong:
@@ -162,53 +136,3 @@ def _set_weights(model: Model, path: Path, data: bytes) -> None:
 
 def _same_kind(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and one.dtype == other.dtype
-
-
-def _checked(folder: Path) -> dict[str, bytes]:
-    """Bytes of each file, as they were written."""
-    sums = _table(folder / CHECKSUMS, _bytes(folder / CHECKSUMS))
-    files = {name: _bytes(folder / name) for name in (META, SPEC, PRIORS, HISTORY, WEIGHTS)}
-    for name, data in files.items():
-        if sums.get(name) != _digest(data):
-            problem = "was changed or damaged since it was saved"
-            raise FileError(explain(str(folder / name), problem, fix=AGAIN))
-    return files
-
-
-def _check_format(path: Path, meta: Mapping[str, Any]) -> None:
-    if meta.get("format") != FORMAT:
-        raise FileError(explain(str(path), "is not that of a saved fit", fix="give the folder that save() wrote"))
-    found = meta.get("format_version")
-    if not isinstance(found, int) or found > FORMAT_VERSION:
-        problem = f"has format version {found!r}, this probspec reads up to {FORMAT_VERSION}"
-        raise FileError(explain(str(path), problem, fix="upgrade probspec"))
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(explain(str(path), f"cannot be read ({error.strerror})", fix=AGAIN)) from error
-
-
-def _table(path: Path, data: bytes) -> dict[str, Any]:
-    try:
-        table = json.loads(data)
-    except ValueError as error:
-        raise FileError(explain(str(path), f"is not JSON ({error})", fix=AGAIN)) from error
-    if not isinstance(table, dict):
-        raise FileError(explain(str(path), "is not a table", fix=AGAIN))
-    return table
-
-
-def _json(table: Mapping[str, Any]) -> bytes:
-    return json.dumps(table, indent=1, ensure_ascii=False).encode()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _plain(value: Tensor) -> Tensor:
-    """Give a tensor memory of its own, as safetensors wants it."""
-    return value.detach().cpu().contiguous().clone()

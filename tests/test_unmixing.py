@@ -8,6 +8,8 @@ import torch
 from pyro import poutine
 from pyro.infer import Trace_ELBO
 from scipy.stats import gamma
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import validate_data
 
 from probspec.counts import check_counts
 from probspec.errors import DataError, FitError, PriorError, QueryError
@@ -245,6 +247,20 @@ class TestShareOfTheBackground:
         assert share == pytest.approx(0.4, abs=0.005)
         with pytest.raises(PriorError, match=r"share\['backgrond'\].*did you mean"):
             PoissonUnmixer(lines, np.ones(CHANNELS), priors={"share": {"backgrond": (0.4, 0.1)}}).fit(room[0][:2])
+
+
+class AnyCounts(PoissonUnmixer):
+    """Counts of three channels, made of whatever rows scikit-learn's checks bring."""
+
+    def fit(self, X, y=None):
+        values = validate_data(self, X, dtype=np.float64)
+        return super().fit(np.round(np.exp(np.tanh(values[:, [0, -1, 0]]) + [3, 3, 1])))
+
+
+@parametrize_with_checks([AnyCounts({"low": np.array([3.0, 1, 1]), "high": np.array([1.0, 1, 3])}, draws=5)])
+def test_scikit_learn(estimator, check):
+    """A face without predictions: what is unmixed are the spectra that it was fitted to, of the surrogates' channels."""
+    check(estimator)
 
 
 class TestCounts:

@@ -13,6 +13,7 @@ from probspec.metrics.unmixing import (
     parameter_error,
     proportion_error,
     relative_amplitude_error,
+    relative_amplitude_rmse,
 )
 
 TRUTH = np.array([[[100.0, 20.0], [50.0, 0.0]], [[10.0, 5.0], [0.0, 30.0]]])
@@ -66,7 +67,9 @@ def test_parameters_and_proportions():
         proportion_error([[0, 0]], [[1, 1]])
 
 
-@pytest.mark.parametrize("metric", [relative_amplitude_error, amplitude_rmse, component_nmse, median_count_error])
+@pytest.mark.parametrize(
+    "metric", [relative_amplitude_error, relative_amplitude_rmse, amplitude_rmse, component_nmse, median_count_error]
+)
 def test_shapes_and_numbers_are_checked(metric):
     with pytest.raises(DataError, match=r"\(2, 2, 2\) and \(2, 2\)"):
         metric(TRUTH, FOUND[0])

@@ -158,7 +158,7 @@ class PoissonUnmixer(BaseEstimator):
         checked = check_counts(
             counts, self.mixture_.channels, self.exposure, self.mask, self.shape, known=self.known_counts
         )
-        self.names_ = self.mixture_.names
+        self.names_, self.n_features_in_ = self.mixture_.names, self.mixture_.channels
         with torch.no_grad():
             (self._fit_map if len(checked.shape) == 2 else self._fit_spectra)(checked)
         return self

@@ -61,12 +61,49 @@ def relative_amplitude_error(truth: ArrayLike, found: ArrayLike, least: float = 
     >>> relative_amplitude_error([[100, 50], [60, 0]], [[90, 60], [66, 10]])
     array([0.1, 0.4])
     """
+    a, b = _bright_pair(truth, found, least)
+    total = a.sum(0)
+    return np.abs(b - a).sum(0) / np.where(total > 0, total, np.nan)
+
+
+def relative_amplitude_rmse(truth: ArrayLike, found: ArrayLike, least: float = BRIGHT) -> Array:
+    r"""Root mean square error of each component's amplitudes, relative to their root mean square.
+
+    .. math:: \sqrt{\sum_i (\hat A_{ic} - A_{ic})^2 \Big/ \sum_i A_{ic}^2}, \qquad
+              i: \sum_c A_{ic} > \mathrm{least}
+
+    Parameters
+    ----------
+    truth, found : (..., component) array, counts
+    least : float, counts
+        True total above which a pixel is scored.
+
+    Returns
+    -------
+    (component,) array
+        NaN for a component that is nowhere.
+
+    Raises
+    ------
+    DataError
+        If shapes differ, values are not finite, or no pixel is bright enough.
+
+    Examples
+    --------
+    >>> relative_amplitude_rmse([[30, 50], [40, 0]], [[33, 50], [36, 10]])
+    array([0.1, 0.2])
+    """
+    a, b = _bright_pair(truth, found, least)
+    total = np.square(a).sum(0)
+    return np.sqrt(np.square(b - a).sum(0) / np.where(total > 0, total, np.nan))
+
+
+def _bright_pair(truth: ArrayLike, found: ArrayLike, least: float) -> tuple[Array, Array]:
     a, b = _pair(truth, found)
     scored = bright(a, least)
     if not scored.any():
         raise DataError(explain("truth", f"no total above {least:g} counts", fix="lower `least`"))
-    total = a[scored].sum(0)
-    return np.abs(b - a)[scored].sum(0) / np.where(total > 0, total, np.nan)
+    return a[scored], b[scored]
 
 
 def amplitude_rmse(truth: ArrayLike, found: ArrayLike, total: ArrayLike | None = None) -> float:

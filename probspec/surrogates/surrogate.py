@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from probspec.errors import FileError, QueryError, explain
+from probspec.folders import Folder
 from probspec.surrogates.autoencoder import Autoencoder
 from probspec.surrogates.family import read_family
 from probspec.surrogates.held_out import HeldOutError
@@ -21,8 +22,15 @@ from probspec.surrogates.maps import Map, build_map
 from probspec.surrogates.options import IAEOptions, PCAOptions, settings_of
 from probspec.surrogates.pca import PrincipalComponents, fit_pca
 from probspec.surrogates.questions import as_rows, check_range
-from probspec.surrogates.storage import read, write
 
+SAVED = Folder(
+    kind="surrogate",
+    version=1,
+    packages=("torch", "numpy", "scipy", "safetensors"),
+    tensors="tensors.safetensors",
+    tables=(),
+    saving="surrogate.save(folder)",
+)
 QUANTILES = 33
 Chart = PrincipalComponents | Autoencoder
 CHARTS: dict[str, type[Chart]] = {PrincipalComponents.kind: PrincipalComponents, Autoencoder.kind: Autoencoder}
@@ -236,7 +244,7 @@ class Surrogate(nn.Module):
         FileError
             If the name belongs to something else, or the disk refuses.
         """
-        write(Path(folder), {"architecture": self.architecture()}, self.state_dict())
+        SAVED.write(Path(folder), {"architecture": self.architecture()}, {}, self.state_dict())
 
     @classmethod
     def load(cls, folder: str | Path) -> Surrogate:
@@ -247,7 +255,7 @@ class Surrogate(nn.Module):
         FileError
             If the folder or a file in it is missing, damaged, or written by a newer probspec.
         """
-        meta, tensors = read(Path(folder))
+        meta, _, tensors = SAVED.read(Path(folder))
         try:
             made = cls.build(meta["architecture"])
             made.load_state_dict(tensors)
