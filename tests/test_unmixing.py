@@ -259,7 +259,7 @@ class AnyCounts(PoissonUnmixer):
 
 @parametrize_with_checks([AnyCounts({"low": np.array([3.0, 1, 1]), "high": np.array([1.0, 1, 3])}, draws=5)])
 def test_scikit_learn(estimator, check):
-    """A face without predictions: what is unmixed are the spectra that it was fitted to, of the surrogates' channels."""
+    """A face without predictions: what is unmixed are the spectra that it was fitted to."""
     check(estimator)
 
 

@@ -4,9 +4,10 @@
 
 "1000" and "100" are the shared cubes; "sharp-1-1000" is simulated with sharp edges, seed 1 and 1000 counts a pixel, and
 has surrogates of its own simulator. Scored are pixels of more than 20 true counts, posterior means as estimates: the
-amplitudes' root mean square and mean absolute errors, relative to those of the truth, NMSE of the components' cubes, mean absolute errors of kT and z, the index's
-bias (of each zone where there are two), and the share of pixels whose truth lies within the central 90 % of the draws.
-Seconds are those of the processor, one thread, surrogates not included; memory is the largest of the process so far.
+amplitudes' root mean square and mean absolute errors, relative to those of the truth, NMSE of the components' cubes,
+mean absolute errors of kT and z, the index's bias (of each zone where there are two), and the share of pixels whose
+truth lies within the 90 % intervals. Seconds are those of the processor, one thread, surrogates not included; memory is
+the largest of the process so far.
 """
 
 import argparse
@@ -35,6 +36,8 @@ from tests.shared_data import shared_file
 
 PARAMETERS = ("kT", "z", "index")
 MAPS = ("A_th", "A_sy", *PARAMETERS)
+ERRORS = ("rmse A_th, A_sy", "mean error A_th, A_sy", "NMSE th, sy, dB", "kT, keV", "z", "index bias")
+HEADINGS = ("cube", *ERRORS, *(f"90 % cover of {name}" for name in MAPS), "CPU s", "GB")
 
 
 class Case(NamedTuple):
@@ -53,11 +56,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=50)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    covered = " | ".join(MAPS)
-    print(
-        f"| cube | rmse A_th, A_sy | mean error A_th, A_sy | NMSE th, sy, dB | kT, keV | z | index bias | 90 %: {covered} | CPU s | GB |"
-    )
-    print("|---" * (9 + len(MAPS)) + "|")
+    print(f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|")
     for name in arguments.cubes:
         case = simulated(*name.split("-")) if "-" in name else shared(name)
         began = time.process_time()
