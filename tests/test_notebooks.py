@@ -18,8 +18,10 @@ PUBLIC_MODULES = {
     "probspec",
     "probspec.estimators",
     "probspec.simulate.section",
+    "probspec.simulate.xray",
     "probspec.simulators.gamma",
     "probspec.simulators.stoichiometry",
+    "probspec.simulators.xray",
 }
 
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -49,7 +51,7 @@ def names(statement):
 
 
 def test_there_are_notebooks():
-    assert [path.stem[:2] for path in NOTEBOOKS][:6] == ["01", "02", "03", "04", "05", "06"]
+    assert [path.stem[:2] for path in NOTEBOOKS][:7] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @notebooks

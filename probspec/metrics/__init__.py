@@ -11,18 +11,36 @@ from probspec.metrics.classes import (
     threshold_for,
 )
 from probspec.metrics.compositions import FLOOR, coverage, mean_absolute_error, mean_kl
+from probspec.metrics.unmixing import (
+    amplitude_rmse,
+    component_nmse,
+    false_counts,
+    median_count_error,
+    parameter_error,
+    proportion_error,
+    relative_amplitude_error,
+    relative_amplitude_rmse,
+)
 
 __all__ = [
     "FLOOR",
     "Selective",
     "accuracy",
+    "amplitude_rmse",
     "calibration_table",
     "class_report",
+    "component_nmse",
     "coverage",
     "expected_calibration_error",
+    "false_counts",
     "mean_absolute_error",
     "mean_kl",
+    "median_count_error",
     "negative_log_likelihood",
+    "parameter_error",
+    "proportion_error",
+    "relative_amplitude_error",
+    "relative_amplitude_rmse",
     "selective_accuracy",
     "threshold_for",
 ]
