@@ -254,7 +254,9 @@ class AnyCounts(PoissonUnmixer):
 
     def fit(self, X, y=None):
         values = validate_data(self, X, dtype=np.float64)
-        return super().fit(np.round(np.exp(np.tanh(values[:, [0, -1, 0]]) + [3, 3, 1])))
+        super().fit(np.round(np.exp(np.tanh(values[:, [0, -1, 0]]) + [3, 3, 1])))
+        self.n_features_in_ = values.shape[1]
+        return self
 
 
 @parametrize_with_checks([AnyCounts({"low": np.array([3.0, 1, 1]), "high": np.array([1.0, 1, 3])}, draws=5)])
