@@ -117,7 +117,7 @@ def test_what_cannot_be_simulated_is_named(change: dict, message: str):
 
 def test_no_simulator_and_no_samples():
     bare = spec_of().model_copy(update={"simulator": None})
-    with pytest.raises(ProbspecError, match="Known: minerals, raman_libs"):
+    with pytest.raises(ProbspecError, match="Known: .*minerals, raman_libs"):
         simulate(bare, 2)
     with pytest.raises(ProbspecError, match="one or more"):
         simulate(spec_of(**SMALL), 0)

@@ -3,7 +3,7 @@
 What a data spec's ``simulator`` table names is looked up in `SIMULATORS`; the table's other keys are the simulator's
 options. ``raman_libs`` makes Raman and LIBS spectra of mineral mixtures, ``minerals`` electron-probe analyses of single
 minerals, ``shielded_gamma`` spectra of gamma-ray sources behind a shield, ``remnant_xray`` those of single pixels of a
-supernova remnant, of which `simulate_cube` makes whole maps.
+supernova remnant, of which `simulate_cube` makes whole maps, ``aqueous_ions`` absorption spectra of salts in water.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from probspec.data.spectra import Spectra
 from probspec.errors import SpecError, explain, known
+from probspec.simulate.absorption import AqueousIons
 from probspec.simulate.expected import Expected, Simulator
 from probspec.simulate.gamma import ShieldedGamma
 from probspec.simulate.minerals import Minerals
@@ -26,6 +27,7 @@ from probspec.spec import DataSpec, load_spec
 
 __all__ = [
     "SIMULATORS",
+    "AqueousIons",
     "Expected",
     "Minerals",
     "RamanLibs",
@@ -41,6 +43,7 @@ SIMULATORS: Mapping[str, Callable[..., Simulator]] = {
     "minerals": Minerals,
     "shielded_gamma": ShieldedGamma,
     "remnant_xray": RemnantXray,
+    "aqueous_ions": AqueousIons,
 }
 """Simulators that a data spec can name."""
 

@@ -1,0 +1,359 @@
+"""`SpectralAugmenter`: more pairs of spectra and concentrations than were measured (VAE and conditional VAE)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Self
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from probspec.augmentation import (
+    STRATEGIES,
+    Choice,
+    Comparison,
+    NetworkOptions,
+    Networks,
+    PhysicsCheck,
+    Strategy,
+    choose_strategy,
+    compare_arms,
+    strategy_of,
+)
+from probspec.data.spectra import Spectra
+from probspec.errors import DataError, QueryError, explain, known
+from probspec.fit import Fit, fit
+from probspec.models.cvae import CVAE
+from probspec.seeding import child_seed, seeded
+from probspec.spec import anonymous_spec
+from probspec.training.options import TrainOptions
+
+Array = NDArray[np.float64]
+METHODS = ("cvae", "vae")
+PRESETS = ("beer_lambert", "paper")
+FEW = 200  # spectra below which folds get generators of their own
+PLENTY = 6000  # pairs that `fit_resample` generates at least where it is not told how many
+ROUNDS = 5  # times that rejected pairs are made anew
+
+
+class SpectralAugmenter(BaseEstimator):
+    """Generate spectra and their concentrations, for regression networks that learn from too few.
+
+    Parameters
+    ----------
+    method : {"cvae", "vae"}
+        "cvae" chooses concentrations and makes their spectra. "vae" makes spectra like those of the training set and
+        has a regression network, trained on real pairs, say their concentrations (Mushchina et al. 2024).
+    strategy : str or Strategy
+        How the "cvae" chooses concentrations: a name of `probspec.augmentation.STRATEGIES`, an object, or "auto", by
+        cross-validation.
+    preset : {"beer_lambert", "paper"}
+        Of the "cvae": starting from the law of Beer and Lambert, or the published networks.
+    n_generated : int, optional
+        Pairs that `fit_resample` adds; as many as there are training pairs, and 6000 at least, where left out.
+    tolerance : float
+        Generated pairs are rejected whose Beer-Lambert residual exceeds the largest of a real pair by this factor;
+        infinity rejects none.
+    options : TrainOptions, optional
+        How to train; closed forms alone, or the published training, where left out.
+    random_state : int
+
+    Attributes
+    ----------
+    fit_ : Fit
+        The trained `CVAE`.
+    strategy_ : Strategy
+        What was chosen.
+    choice_ : Choice or None
+        The errors by cross-validation behind it.
+    check_ : PhysicsCheck
+    rejected_ : int
+        Generated pairs that the last call of `sample` or `fit_resample` rejected.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> C = 0.1 * rng.random((20, 2))
+    >>> X = C @ rng.random((2, 30)) + 1e-4 * rng.standard_normal((20, 30))
+    >>> augmenter = SpectralAugmenter(strategy="uniform", n_generated=100)
+    >>> more_X, more_C = augmenter.fit_resample(X, C)
+    >>> more_X.shape, more_C.shape, augmenter.rejected_
+    ((120, 30), (120, 2), 0)
+    """
+
+    fit_: Fit
+    strategy_: Strategy
+    choice_: Choice | None
+    check_: PhysicsCheck
+    rejected_: int
+
+    def __init__(
+        self,
+        method: str = "cvae",
+        strategy: str | Strategy = "auto",
+        preset: str = "beer_lambert",
+        n_generated: int | None = None,
+        tolerance: float = 1.5,
+        options: TrainOptions | None = None,
+        random_state: int = 0,
+    ):
+        self.method = method
+        self.strategy = strategy
+        self.preset = preset
+        self.n_generated = n_generated
+        self.tolerance = tolerance
+        self.options = options
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, C: ArrayLike) -> Self:
+        """Train the generator, and choose the strategy.
+
+        Parameters
+        ----------
+        X : (sample, channel) array
+        C : (sample, ion) array, or (sample,)
+
+        Raises
+        ------
+        DataError
+            Naming the argument, and the row, channel or ion, of what is wrong.
+        """
+        self._check_settings()
+        x, c = _pairs(X, C)
+        self.one_column_ = np.ndim(C) == 1
+        self.n_features_in_ = x.shape[1]
+        self.X_, self.C_ = x, c
+        self.check_ = PhysicsCheck.fit(x, c, self.tolerance)
+        self.fit_ = self._trained(x, c)
+        self.choice_ = self._chosen(x, c) if self.strategy == "auto" and self.method == "cvae" else None
+        given = self.strategy if self.strategy != "auto" else "loaded"
+        self.strategy_ = strategy_of(self.choice_.name if self.choice_ else given)
+        self.rejected_ = 0
+        if self.method == "vae":
+            self.labeller_ = Networks(seed=child_seed(self.random_state, 3)).fit(x, c)
+        return self
+
+    def fit_resample(self, X: ArrayLike, C: ArrayLike) -> tuple[Array, Array]:
+        """Fit, and return the pairs given, followed by generated ones.
+
+        Returns
+        -------
+        X : (sample + generated, channel) array
+        C : (sample + generated, ion) array
+        """
+        self.fit(X, C)
+        more_x, more_c = self.sample(max(len(self.X_), PLENTY) if self.n_generated is None else self.n_generated)
+        c = self.C_[:, 0] if self.one_column_ else self.C_
+        return np.concatenate([self.X_, more_x]), np.concatenate([c, more_c])
+
+    def sample(
+        self, n: int, C: ArrayLike | None = None, strategy: str | Strategy | None = None, seed: int | None = None
+    ) -> tuple[Array, Array]:
+        """Generate pairs.
+
+        Parameters
+        ----------
+        n : int
+        C : (n, ion) array, optional
+            Concentrations to make spectra of. Rejected ones are then made anew with other noise, and those that stay
+            beyond the limit are returned and counted, so that all of C is answered.
+        strategy : str or Strategy, optional
+            In place of `strategy_`.
+        seed : int, optional
+            `random_state` where left out.
+
+        Returns
+        -------
+        X : (n, channel) array
+        C : (n, ion) array
+
+        Raises
+        ------
+        QueryError
+            If C is asked of a "vae", which cannot be told concentrations, or `n` is not the number of its rows.
+        """
+        check_is_fitted(self, "fit_")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise QueryError(explain("n", f"got {n!r}", expected="a number of pairs, 0 or more"))
+        seed = self.random_state if seed is None else seed
+        given = None if C is None else self._asked(n, C)
+        chosen = self.strategy_ if strategy is None else strategy_of(strategy)
+        x, c = self._accepted(int(n), given, chosen, seed)
+        return x, c[:, 0] if self.one_column_ else c
+
+    def _accepted(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array]:
+        """Make pairs, and make anew the rejected ones, a few times at most."""
+        self.rejected_ = 0
+        x, c = self._made(n, given, strategy, child_seed(seed, 0))
+        for turn in range(1, ROUNDS + 1):
+            wrong = np.flatnonzero(~self.check_.accepts(x, c))
+            if not len(wrong):
+                return x, c
+            self.rejected_ += len(wrong)
+            again = None if given is None else given[wrong]
+            x[wrong], c[wrong] = self._made(len(wrong), again, strategy, child_seed(seed, turn))
+        good = self.check_.accepts(x, c) | (given is not None)
+        if not good.any():
+            return x[:0], c[:0]
+        fill = np.where(good, np.arange(n), np.random.default_rng(seed).choice(np.flatnonzero(good), n))
+        return x[fill], c[fill]
+
+    def _made(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array]:
+        """Make pairs, unchecked."""
+        rng = np.random.default_rng(child_seed(seed, 0))
+        c = strategy.rows(self.C_, n, rng) if given is None else given.copy()
+        z = None
+        if strategy.nuisance == "posterior" and given is None and n:
+            row = rng.integers(len(self.C_), size=n)
+            c = self.C_[row].copy()
+            z = self.fit_.model.encode_nuisance(_tensor(self.X_[row]), _tensor(c), child_seed(seed, 1))
+        if not n:
+            return np.empty((0, self.n_features_in_)), c
+        x = self.fit_.model.generate(_tensor(c), child_seed(seed, 2), z).double().numpy()
+        return x, self.labeller_.predict(x) if self.method == "vae" else c
+
+    def _asked(self, n: int, C: ArrayLike) -> Array:
+        if self.method == "vae":
+            fix = 'SpectralAugmenter(method="cvae")'
+            raise QueryError(explain("C", "a VAE cannot be told concentrations", fix=fix))
+        c = check_array(C, dtype=np.float64, ensure_2d=False, input_name="C").reshape(len(np.asarray(C)), -1)
+        if c.shape != (n, self.C_.shape[1]):
+            raise QueryError(explain("C", f"shape {c.shape}", expected=f"({n}, {self.C_.shape[1]})"))
+        return c
+
+    def _check_settings(self) -> None:
+        for name, value, allowed in (("method", self.method, METHODS), ("preset", self.preset, PRESETS)):
+            if value not in allowed:
+                raise DataError(explain(f"{name}={value!r}", known(str(value), allowed)))
+        if self.strategy != "auto":
+            strategy_of(self.strategy)
+        if not self.tolerance > 0:
+            raise DataError(explain("tolerance", f"got {self.tolerance!r}", expected="above 0"))
+        if self.n_generated is not None and self.n_generated < 0:
+            raise DataError(explain("n_generated", f"got {self.n_generated!r}", expected="0 or more"))
+
+    def _trained(self, x: Array, c: Array) -> Fit:
+        positive = bool((c >= 0).all())
+        spec = anonymous_spec(
+            {"x": x.shape[1]}, [f"ion_{k}" for k in range(c.shape[1])], "positive" if positive else "real"
+        )
+        preset = "beer_lambert" if self.preset == "beer_lambert" and self.method == "cvae" else self.method
+        width = _tensor(1.5 * np.maximum(np.abs(c).max(0), 1e-12))
+        law = dist.Uniform(torch.zeros_like(width), width) if positive else dist.Normal(torch.zeros_like(width), width)
+        priors = CVAE.default_priors(spec, preset).replace(target=law.to_event(1))
+        with seeded(self.random_state):
+            model = CVAE(spec, priors, preset)
+        closed = preset == "beer_lambert"  # what makes spectra is then found without gradient steps
+        options = self.options or (TrainOptions(epochs=0) if closed else None)
+        return fit(model, Spectra.from_arrays(x, spec, targets=c), seed=self.random_state, options=options)
+
+    def _chosen(self, x: Array, c: Array) -> Choice:
+        return choose_strategy(x, c, self._generator, STRATEGIES, seed=child_seed(self.random_state, 2))
+
+    def _generator(self, x: Array, c: Array):
+        """Pairs of a generator that is trained on a part; with many spectra the one of all, to save the time."""
+        part = SpectralAugmenter(self.method, "loaded", self.preset, 0, self.tolerance, self.options, self.random_state)
+        if len(x) < FEW:
+            part.fit(x, c)
+        else:
+            part.X_, part.C_, part.n_features_in_, part.one_column_ = x, c, x.shape[1], False
+            part.check_, part.fit_ = self.check_, self.fit_
+
+        def generate(strategy: Strategy, n: int, seed: int) -> tuple[Array, Array]:
+            return part._accepted(n, None, strategy, seed)
+
+        return generate
+
+
+def compare_augmentation(
+    X: ArrayLike,
+    C: ArrayLike,
+    folds: int = 8,
+    only: int | None = None,
+    ions: Sequence[str] | None = None,
+    augmenters: dict[str, SpectralAugmenter] | None = None,
+    options: NetworkOptions | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Run the published experiment: regression networks without augmentation, with a VAE's, with a conditional VAE's.
+
+    Parameters
+    ----------
+    X : (sample, channel) array
+    C : (sample, ion) array
+    folds : int
+    only : int, optional
+        How many of the folds are run.
+    ions : sequence of str, optional
+        Names of the columns of C.
+    augmenters : dict of name -> SpectralAugmenter, optional
+        Arms beside the plain one; as published, both generate as many pairs as there are training pairs.
+    options : NetworkOptions, optional
+        Of the regression networks; the published ones where left out.
+    seed : int
+
+    Returns
+    -------
+    Comparison
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> C = 0.1 * rng.random((24, 2))
+    >>> X = C @ rng.random((2, 20)) + 1e-4 * rng.standard_normal((24, 20))
+    >>> one = {"cVAE": SpectralAugmenter(strategy="uniform", n_generated=500)}
+    >>> found = compare_augmentation(X, C, folds=3, augmenters=one, options=NetworkOptions(epochs=20))
+    >>> bool(found.summary.loc[("cVAE", "mean"), "ratio"] < 0.5)
+    True
+    """
+    x, c = _pairs(X, C)
+    if augmenters is None:
+        augmenters = {"VAE": SpectralAugmenter("vae"), "cVAE": SpectralAugmenter("cvae")}
+    arms = {name: partial(_resampled, augmenter) for name, augmenter in augmenters.items()}
+    return compare_arms(x, c, {"plain": _as_given} | arms, folds, ions, options, only, seed)
+
+
+def _as_given(X: Array, C: Array) -> tuple[Array, Array]:
+    return X, C
+
+
+def _resampled(augmenter: SpectralAugmenter, X: Array, C: Array) -> tuple[Array, Array]:
+    return augmenter.fit_resample(X, C)
+
+
+def _pairs(X: ArrayLike, C: ArrayLike) -> tuple[Array, Array]:
+    """Spectra and concentrations, checked."""
+    x = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
+    if C is None:
+        raise DataError(explain("C", "requires y to be passed, but the target y is None"))
+    c = check_array(C, dtype=np.float64, ensure_2d=False, ensure_all_finite=False, input_name="C")
+    c = c[:, None] if c.ndim == 1 else c
+    if len(x) != len(c):
+        raise DataError(explain("C", f"{len(c)} rows beside {len(x)} spectra", expected="a row for each spectrum"))
+    for name, table in (("X", x), ("C", c)):
+        wrong = np.argwhere(~np.isfinite(table))
+        if len(wrong):
+            row, column = wrong[0]
+            value = "NaN" if np.isnan(table[row, column]) else "infinity"
+            problem = f"{value}; pairs must be complete"
+            raise DataError(explain(f"{name}[{row}, {column}]", problem, fix=f"leave row {row} out"))
+    if len(x) < c.shape[1] + 3:
+        problem = f"{len(x)} sample{'s' * (len(x) != 1)}, from which {c.shape[1]} pure spectra cannot be told"
+        raise DataError(explain("X", problem, expected=f"{c.shape[1] + 3} or more"))
+    for name, table, thing in (("X", x, "channel"), ("C", c, "ion")):
+        constant = np.flatnonzero(np.ptp(table, axis=0) == 0)
+        if len(constant):
+            problem = f"{thing} {constant[0]} is the same in every row ({len(constant)} such)"
+            fix = f"{name} = {name}[:, {name}.std(axis=0) > 0]"
+            raise DataError(explain(f"{name}[:, {constant[0]}]", problem, fix=fix))
+    return x, c
+
+
+def _tensor(values: Array) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))

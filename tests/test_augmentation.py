@@ -1,0 +1,293 @@
+"""Augmentation: strategies, physics, the choice, the experiment, the model behind them, and the face."""
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+from shared_data import shared_file
+from sklearn.base import clone
+
+import probspec as ps
+from probspec.augmentation import (
+    STRATEGIES,
+    Equalised,
+    Interpolation,
+    Loaded,
+    NetworkOptions,
+    Networks,
+    PhysicsCheck,
+    Uniform,
+    choose_strategy,
+    compare_arms,
+    strategy_of,
+)
+from probspec.errors import DataError, FitError, QueryError
+from probspec.models.cvae import CVAE
+from probspec.nets.absorption import regress
+from probspec.posterior import posterior
+
+RNG = np.random.default_rng(0)
+PURE = np.exp(-0.5 * ((np.linspace(0, 1, 60) - np.array([[0.2], [0.5], [0.8]])) / 0.12) ** 2)
+
+
+def pairs(n: int, seed: int = 0, noise: float = 2e-3, bend: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    C = 0.1 * rng.random((n, 3)) * (rng.random((n, 3)) < 0.6) + 1e-3 * np.eye(3)[np.arange(n) % 3]
+    true = 10 * C @ PURE
+    return true - bend * true**2 + noise * rng.standard_normal((n, 60)) + noise * rng.standard_normal((n, 1)), C
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategies_stay_in_the_range(name):
+    C = pairs(25)[1]
+    drawn = STRATEGIES[name].rows(C, 500, np.random.default_rng(1))
+    limit = 1e-12 + C.max(0)
+    assert drawn.shape == (500, 3) and (drawn <= limit).all() and (drawn >= C.min(0) - 1e-12).all()
+    assert np.array_equal(drawn, STRATEGIES[name].rows(C, 500, np.random.default_rng(1)))
+
+
+def test_a_uniform_strategy_fills_the_range_and_an_empirical_one_does_not():
+    C = np.repeat([[0.0, 0.0], [1.0, 1.0]], 10, 0) + 1e-6 * RNG.random((20, 2))
+    corner = [((s.rows(C, 2000, RNG) - [0.75, 0.25]) ** 2).sum(1).min() for s in (Uniform(), STRATEGIES["empirical"])]
+    assert corner[0] < 0.01 < corner[1]
+
+
+def test_equalising_visits_sparse_regions():
+    C = np.vstack([np.full((95, 1), 0.1), np.full((5, 1), 0.9)]) + 0.01 * RNG.random((100, 1))
+    assert 0.3 < (Equalised(width=0.05).rows(C, 4000, RNG) > 0.5).mean() < 0.7
+
+
+def test_interpolation_stays_between_neighbours():
+    C = np.array([[0.0], [0.1], [10.0], [10.1]])
+    drawn = Interpolation(neighbours=1).rows(C, 500, RNG)
+    assert ((drawn < 0.11) | (drawn > 9.99)).all()
+
+
+def test_absent_ions_may_be_absent():
+    C = pairs(40)[1]
+    drawn = Loaded(absent=1.0).rows(C, 4000, RNG)
+    assert np.allclose((drawn == 0).mean(0), (C == 0).mean(0), atol=0.05)
+    assert (Loaded(absent=0.0).rows(C, 400, RNG) > 0).all()
+
+
+def test_a_strategy_that_is_unknown_or_wrong_is_refused():
+    with pytest.raises(DataError, match="did you mean 'uniform'"):
+        strategy_of("unifrom")
+    with pytest.raises(DataError, match="margin"):
+        Uniform(margin=-1)
+
+
+def test_pure_spectra_are_found_with_honest_uncertainty():
+    """Of 200 regressions, the true spectra are within two standard deviations as often as normal law says."""
+    inside = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        c = rng.random((20, 3)) - 0.5
+        x = torch.from_numpy(c @ PURE + 0.05 * rng.standard_normal((20, 60)))
+        found = regress(x, torch.from_numpy(c), directions=0)
+        sd = (found.root.square().sum(1)[:3, None] ** 0.5 * found.noise).numpy()
+        inside.append((np.abs(found.pure[:3].numpy() - PURE) < 2 * sd).mean())
+    assert 0.92 < np.mean(inside) < 0.975
+
+
+def test_the_physics_check_refuses_wrong_pairs_alone():
+    X, C = pairs(40)
+    check = PhysicsCheck.fit(X[:30], C[:30])
+    assert check.accepts(X[30:], C[30:]).all()
+    assert not check.accepts(X[30:], C[30:][::-1]).all() and not check.accepts(X + 0.3, C).any()
+
+
+def test_a_network_learns_a_line():
+    X = RNG.random((300, 4))
+    Y = np.column_stack([X[:, 0], 2 * X[:, 1] - X[:, 2]])
+    networks = Networks(NetworkOptions(epochs=40)).fit(X[:250], Y[:250])
+    assert (np.abs(networks.predict(X[250:]) - Y[250:]).mean(0) < 0.05).all()
+    with pytest.raises(FitError, match="epochs"):
+        NetworkOptions(epochs=0)
+
+
+def test_the_choice_finds_the_better_strategy():
+    X, C = pairs(30)
+
+    def generator(x, c):
+        def generate(strategy, n, seed):
+            drawn = strategy.rows(c, n, np.random.default_rng(seed))
+            return 10 * drawn @ PURE + 2e-3 * np.random.default_rng(seed).standard_normal((n, 60)), drawn
+
+        return generate
+
+    class Constant(Uniform):
+        name = "constant"
+
+        def rows(self, concentrations, n, rng):
+            return np.repeat(concentrations[:1], n, 0) + 1e-6 * rng.random((n, 1))
+
+    choice = choose_strategy(X, C, generator, {"constant": Constant(), "uniform": Uniform()}, folds=3, pairs=500)
+    assert choice.name == "uniform" and choice.table.loc["uniform", "error"] < choice.table.loc["constant", "error"]
+
+
+def test_the_experiment_pairs_the_folds():
+    X, C = pairs(24)
+    arms = {"plain": lambda X, C: (X, C), "same": lambda X, C: (X, C), "wrong": lambda X, C: (X, C[::-1])}
+    found = compare_arms(X, C, arms, folds=3, ions=["a", "b", "c"], options=NetworkOptions(epochs=30))
+    assert found.table.shape == (9, 3)
+    assert found.summary.loc[("same", "mean"), ["difference", "difference_error"]].abs().max() == 0
+    assert found.summary.loc[("wrong", "mean"), "ratio"] > 1.2
+    assert len(compare_arms(X, C, arms, folds=4, only=1, options=NetworkOptions(epochs=1)).table) == 3
+    with pytest.raises(DataError, match="folds"):
+        compare_arms(X, C, arms, folds=1)
+
+
+def solutions(n: int, **how):
+    X, C = pairs(n, **how)
+    spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")
+    model = CVAE(spec).with_priors(target=dist.Uniform(torch.zeros(3), 0.15).to_event(1))
+    return model, ps.Spectra.from_arrays(X, spec, targets=C), C
+
+
+def test_the_model_inverts_its_story():
+    model, data, C = solutions(40)
+    fitted = ps.fit(model, data, options=ps.TrainOptions(epochs=120, batch_size=40))
+    _, test, C_test = solutions(60, seed=1)
+    post = posterior(fitted, test, draws=300)
+    lower, upper = post.interval("target", prob=0.9)
+    assert np.abs(post.mean("target").values - C_test).mean() < 2e-3
+    there = C_test > 0.002  # intervals of a positive quantity never reach 0
+    assert 0.75 < ((lower.values <= C_test) & (C_test <= upper.values))[there].mean() <= 1
+    strange = ps.Spectra.from_arrays(test.spectra("x") + 0.5 * PURE[0] ** 8, test.spec)
+    assert np.asarray(posterior(fitted, strange, draws=50).anomaly()).min() > 3 * np.median(np.asarray(post.anomaly()))
+
+
+def test_thousands_of_spectra_bend_the_law_and_twenty_do_not():
+    few, many = (
+        ps.fit(m, d, options=ps.TrainOptions(epochs=0)).model for m, d, _ in (solutions(20), solutions(400, bend=0.2))
+    )
+    assert not few.decoder.bent.any() and many.decoder.bent.any()
+    true = 10 * np.full((1, 3), 0.09) @ PURE
+    linear = ps.fit(*solutions(80, bend=0.2)[:2], options=ps.TrainOptions(epochs=0)).model
+    error = [
+        np.abs(m.expected(torch.full((1, 3), 0.09)).numpy() - (true - 0.2 * true**2)).mean() for m in (linear, many)
+    ]
+    assert error[1] < 0.3 * error[0]
+
+
+def test_generated_spectra_are_like_the_real_ones():
+    X, C = pairs(60)
+    augmenter = ps.SpectralAugmenter(strategy="empirical").fit(X, C)
+    made, c = augmenter.sample(2000)
+    assert np.abs(made.mean(0) - X.mean(0)).max() < 0.1
+    rest = made - 10 * c @ PURE
+    assert 0.7 < rest.std() / (X - 10 * C @ PURE).std() < 1.4
+    correlation = np.corrcoef(rest[:, 5], rest[:, 50])[0, 1]
+    assert 0.2 < correlation < 0.8, "the common offset of a spectrum is half of the variance"
+
+
+def test_augmentation_halves_the_error_of_a_network():
+    X, C = pairs(20)
+    test_X, test_C = pairs(100, seed=1)
+    augmenter = ps.SpectralAugmenter(strategy="loaded", n_generated=1500)
+    options = NetworkOptions(epochs=60)
+    plain, helped = (Networks(options).fit(*p) for p in ((X, C), augmenter.fit_resample(X, C)))
+    errors = [np.abs(n.predict(test_X) - test_C).mean(0) for n in (plain, helped)]
+    assert (errors[1] < errors[0]).all() and errors[1].mean() < 0.5 * errors[0].mean()
+
+
+def test_the_strategy_is_chosen_by_default():
+    augmenter = ps.SpectralAugmenter().fit(*pairs(20))
+    assert augmenter.strategy_.name in STRATEGIES and list(augmenter.choice_.table.index) == list(STRATEGIES)
+    best = augmenter.choice_.table["error"].idxmin()
+    gap = augmenter.choice_.table["error"][augmenter.strategy_.name] - augmenter.choice_.table["error"][best]
+    assert gap <= augmenter.choice_.table["gap_error"][augmenter.strategy_.name] or augmenter.strategy_.name == best
+
+
+def test_real_pairs_come_first_and_the_seed_decides(untouched_generators):
+    X, C = pairs(20)
+    first, again, other = (
+        ps.SpectralAugmenter(strategy="uniform", n_generated=50, random_state=s).fit_resample(X, C) for s in (0, 0, 1)
+    )
+    assert np.array_equal(first[0][:20], X) and np.array_equal(first[1][:20], C) and first[0].shape == (70, 60)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0][20:], other[0][20:])
+
+
+def test_concentrations_can_be_asked_for():
+    X, C = pairs(20)
+    augmenter = ps.SpectralAugmenter(strategy="uniform").fit(X, C)
+    made, c = augmenter.sample(5, C=C[:5])
+    assert np.array_equal(c, C[:5]) and np.abs(made - 10 * C[:5] @ PURE).max() < 0.05
+    assert augmenter.sample(7, strategy=Interpolation(3))[0].shape == (7, 60) and augmenter.sample(0)[0].shape == (
+        0,
+        60,
+    )
+    with pytest.raises(QueryError, match="shape"):
+        augmenter.sample(4, C=C[:5])
+
+
+def test_pairs_against_the_physics_are_rejected_and_counted():
+    X, C = pairs(60)
+    augmenter = ps.SpectralAugmenter(strategy="uniform", tolerance=0.6).fit(X, C)
+    augmenter.sample(300)
+    assert augmenter.rejected_ > 0
+    augmenter.set_params(tolerance=np.inf).fit(X, C).sample(300)
+    assert augmenter.rejected_ == 0
+
+
+@pytest.mark.parametrize("how", [{"method": "vae"}, {"preset": "paper"}], ids=str)
+def test_the_published_networks_make_pairs(how):
+    X, C = pairs(60)
+    options = ps.TrainOptions(epochs=20)
+    augmenter = ps.SpectralAugmenter(**how, strategy="aggregate_posterior", tolerance=np.inf, options=options)
+    made, c = augmenter.set_params(n_generated=30).fit_resample(X, C)
+    assert made.shape == (90, 60) and np.isfinite(made).all() and c.shape == (90, 3)
+
+
+def test_a_vae_cannot_be_told_concentrations():
+    X, C = pairs(20)
+    augmenter = ps.SpectralAugmenter("vae", options=ps.TrainOptions(epochs=1)).fit(X, C)
+    with pytest.raises(QueryError, match="cannot be told"):
+        augmenter.sample(5, C=C[:5])
+
+
+def test_one_column_stays_one_column():
+    X, C = pairs(20)
+    made, c = ps.SpectralAugmenter(strategy="uniform", n_generated=10).fit_resample(X, C[:, 0])
+    assert c.shape == (30,)
+
+
+BAD = {
+    "counts": (lambda X, C: (X, C[:-1]), "19 rows beside 20 spectra"),
+    "NaN": (lambda X, C: (np.where(np.arange(1200).reshape(20, 60) == 63, np.nan, X), C), r"X\[1, 3\]: NaN"),
+    "infinite": (lambda X, C: (X, np.where(C == C[4, 2], np.inf, C)), r"C\[4, 2\]: infinity"),
+    "constant channel": (lambda X, C: (X * (np.arange(60) != 7), C), "channel 7 is the same in every row"),
+    "constant ion": (lambda X, C: (X, C * [1, 0, 1]), "ion 1 is the same"),
+    "one sample": (lambda X, C: (X[:1], C[:1]), "1 sample, from which 3 pure"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_pairs_are_named(kind):
+    spoil, message = BAD[kind]
+    with pytest.raises(DataError, match=message):
+        ps.SpectralAugmenter().fit(*spoil(*pairs(20)))
+
+
+@pytest.mark.parametrize("setting", [{"method": "gan"}, {"preset": "big"}, {"strategy": "x"}, {"tolerance": 0}])
+def test_bad_settings_are_named(setting):
+    with pytest.raises(DataError, match=next(iter(setting))):
+        ps.SpectralAugmenter(**setting).fit(*pairs(20))
+
+
+def test_it_clones():
+    augmenter = ps.SpectralAugmenter(strategy=Uniform(margin=0.1), n_generated=3)
+    assert clone(augmenter).get_params() == augmenter.get_params()
+
+
+@pytest.mark.parametrize(
+    "name", ["ions_cu_co_cr_ni_visible", "ions_co_cr_ni_uvvis", "ions_nitrate_nitrite_uv", "ftir_salt_solutions"]
+)
+def test_real_sets_are_read_and_obey_the_law(name):
+    data = ps.open_spectra(shared_file(name), name).load()
+    (modality,) = data.modalities
+    X, C = data.spectra(modality).astype(float), data.targets["concentration"]
+    made, c = ps.SpectralAugmenter(strategy="empirical", n_generated=200).fit_resample(X, C)
+    assert np.isfinite(made).all() and len(made) == len(X) + 200
