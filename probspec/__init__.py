@@ -18,10 +18,19 @@ from probspec.data.spectra import Spectra, open_spectra
 from probspec.distributions import LogisticNormal
 from probspec.element_maps import classify_map
 from probspec.errors import ProbspecError, ProbspecWarning
-from probspec.estimators import CompositionRegressor, MineralClassifier, MineralClusters, PoissonUnmixer
+from probspec.estimators import (
+    CompositionRegressor,
+    MineralClassifier,
+    MineralClusters,
+    PoissonUnmixer,
+    SpectralAugmenter,
+    SpectralTransfer,
+)
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
+from probspec.models.cvae import CVAE
 from probspec.models.minerals import MineralBNN
+from probspec.models.transfer import LatentTransfer
 from probspec.models.uvae import UVAE
 from probspec.persist import load, save
 from probspec.posterior import Posterior, posterior
@@ -34,9 +43,11 @@ from probspec.training.options import TrainOptions
 __version__ = "0.1.0"
 
 __all__ = [
+    "CVAE",
     "CompositionRegressor",
     "DataSpec",
     "Fit",
+    "LatentTransfer",
     "LogisticNormal",
     "MineralBNN",
     "MineralClassifier",
@@ -48,6 +59,8 @@ __all__ = [
     "ProbspecError",
     "ProbspecWarning",
     "Spectra",
+    "SpectralAugmenter",
+    "SpectralTransfer",
     "Surrogate",
     "TrainOptions",
     "UVAE",

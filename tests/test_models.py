@@ -18,13 +18,16 @@ from probspec.distributions import LogisticNormal
 from probspec.errors import QueryError
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
+from probspec.models.cvae import CVAE
 from probspec.models.minerals import MineralBNN
+from probspec.models.transfer import LatentTransfer
 from probspec.models.uvae import UVAE
 from probspec.persist import load, save
 from probspec.posterior import posterior
 from probspec.seeding import seeded
 from probspec.simulate import simulate
 from probspec.sites import check_pair, latent_sites
+from probspec.spec import DataSpec, anonymous_spec, load_spec
 from probspec.training.options import TrainOptions
 
 MODELS = probspec.models.ALL or (UVAE,)
@@ -51,7 +54,7 @@ class Case:
     config: dict[str, str]
 
     def __str__(self) -> str:
-        return "-".join([self.kind.name, *self.config.values()])
+        return "-".join([self.kind.name, *map(str, self.config.values())])
 
     def make(self) -> Model:
         with seeded(0):
@@ -63,7 +66,8 @@ class Case:
     @property
     def asked(self) -> str:
         """Site with one value for each spectrum that answers for the target."""
-        return {UVAE: "abundance", MineralBNN: "probability"}[self.kind]
+        names = {UVAE: "abundance", MineralBNN: "probability", CVAE: "concentration", LatentTransfer: "latent"}
+        return names[self.kind]
 
 
 def analyses() -> Spectra:
@@ -72,10 +76,34 @@ def analyses() -> Spectra:
     return Spectra.from_arrays(made.spectra("oxides"), made.spec, targets=codes)
 
 
-DATA = {UVAE: lambda: parted(fused(30, labelled=0.8)), MineralBNN: analyses}
+def solutions() -> Spectra:
+    spec = load_spec("simulated_ions").to_config()
+    spec["modalities"]["absorbance"]["channels"] = spec["simulator"]["channels"] = 60
+    made = simulate(DataSpec.from_config(spec), 30, seed=0)
+    c = np.where(np.arange(30)[:, None] < 24, made.targets["concentration"], np.nan)
+    return Spectra.from_arrays(made.spectra("absorbance"), made.spec, axes=made.axes, targets=c)
+
+
+def paired() -> Spectra:
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((30, 4))
+    blocks = {name: z @ rng.standard_normal((4, size)) for name, size in (("primary", 20), ("secondary", 12))}
+    blocks = {name: block + 0.1 * rng.standard_normal(block.shape) for name, block in blocks.items()}
+    blocks["secondary"][24:] = np.nan
+    return Spectra.from_arrays(blocks, anonymous_spec({"primary": 20, "secondary": 12}, []))
+
+
+DATA = {
+    UVAE: lambda: parted(fused(30, labelled=0.8)),
+    MineralBNN: analyses,
+    CVAE: solutions,
+    LatentTransfer: paired,
+}
 FORMS = {
     UVAE: [{"preset": "default"}, {"preset": "paper"}, {"preset": "default", "flow": "gaussian"}],
     MineralBNN: [{"family": "mean-field"}, {"family": "low-rank"}],
+    CVAE: [{"preset": "beer_lambert"}, {"preset": "cvae"}, {"preset": "vae"}],
+    LatentTransfer: [{"latents": 4}],
 }
 CASES = [Case(kind, config) for kind in MODELS for config in FORMS[kind]]
 
@@ -255,7 +283,7 @@ def test_predicted_spectra_have_the_dims_of_the_spec(case, fitted):
 
 def test_labels_are_not_looked_at(case, fitted):
     data = case.spectra()
-    blind = Spectra.from_arrays({m: data.spectra(m) for m in data.modalities}, data.spec)
+    blind = Spectra.from_arrays({m: data.spectra(m) for m in data.modalities}, data.spec, axes=data.axes)
     assert posterior(fitted, data, draws=20).draws.identical(posterior(fitted, blind, draws=20).draws)
 
 

@@ -4,9 +4,12 @@ The constructor stores, `fit` checks, results end in an underscore. What a face 
 arrays and `Spectra`; the model, its training and its posterior are those that everybody else uses.
 """
 
+from probspec.estimators.augmenter import SpectralAugmenter, compare_augmentation
 from probspec.estimators.clusters import MineralClusters
 from probspec.estimators.composition import CompositionRegressor, learnt_prior
 from probspec.estimators.minerals import MineralClassifier
+from probspec.estimators.preprocessing import ReversibleScaler, SlidingMinimumBaseline
+from probspec.estimators.transfer import SpectralTransfer
 from probspec.estimators.unmixing import PoissonUnmixer
 from probspec.nets.neighbours import EmbeddingOptions
 
@@ -16,5 +19,10 @@ __all__ = [
     "MineralClassifier",
     "MineralClusters",
     "PoissonUnmixer",
+    "SpectralAugmenter",
+    "compare_augmentation",
+    "ReversibleScaler",
+    "SlidingMinimumBaseline",
+    "SpectralTransfer",
     "learnt_prior",
 ]

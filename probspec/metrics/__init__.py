@@ -11,6 +11,13 @@ from probspec.metrics.classes import (
     threshold_for,
 )
 from probspec.metrics.compositions import FLOOR, coverage, mean_absolute_error, mean_kl
+from probspec.metrics.transfer import (
+    compression_ratio,
+    k_score,
+    mean_euclidean_distance,
+    negative_cosine,
+    relative_squared_error,
+)
 from probspec.metrics.unmixing import (
     amplitude_rmse,
     component_nmse,
@@ -30,17 +37,22 @@ __all__ = [
     "calibration_table",
     "class_report",
     "component_nmse",
+    "compression_ratio",
     "coverage",
     "expected_calibration_error",
     "false_counts",
+    "k_score",
     "mean_absolute_error",
+    "mean_euclidean_distance",
     "mean_kl",
     "median_count_error",
+    "negative_cosine",
     "negative_log_likelihood",
     "parameter_error",
     "proportion_error",
     "relative_amplitude_error",
     "relative_amplitude_rmse",
+    "relative_squared_error",
     "selective_accuracy",
     "threshold_for",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from probspec.errors import QueryError, explain, known
 from probspec.models.base import Model
+from probspec.models.cvae import CVAE
 from probspec.models.minerals import MineralBNN
+from probspec.models.transfer import LatentTransfer
 from probspec.models.uvae import UVAE
 from probspec.spec import DataSpec
 
-ALL: tuple[type[Model], ...] = (UVAE, MineralBNN)
+ALL: tuple[type[Model], ...] = (UVAE, MineralBNN, CVAE, LatentTransfer)
 """Every model, known to saved fits and to the command line by its `name`."""
 
 

@@ -1,0 +1,8 @@
+"""Transfer of spectra between instruments: readings of a secondary's spectra as scores of the primary.
+
+The primary has a latent space of principal scores (`basis`). A spectrum of another instrument is read as a point of
+that space by many maps at once (`maps`): kernel regressions on several views, noise-weighted ones, sparse regressions
+of principal scores, and for emission lines the inversion of a forward model with a gain (`inversion`). What each is
+worth is told by rows that it has not seen, also locally (`stacking`); the same rows say how wide the error is
+(`reading`).
+"""
