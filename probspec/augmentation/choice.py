@@ -64,14 +64,14 @@ def choose_strategy(
     candidates : mapping of name -> Strategy
         In the order in which they are preferred.
     folds : int
-        No more than samples.
+        Pairs of equal concentrations, such as replicates, are left out together.
     pairs : int
         Generated for each fold and candidate.
     seed : int
     """
     some = np.random.default_rng(seed).permutation(len(X))[:MOST]
     X, C = X[some], C[some]
-    fold = np.arange(len(X)) % min(folds, len(X))
+    fold = _folds(C, folds)
     errors = []
     for k in range(fold.max() + 1):
         train, test = fold != k, fold == k
@@ -82,6 +82,12 @@ def choose_strategy(
         ]
         errors.append(_errors(sets, X[test], C[test], C.std(0), child_seed(seed, k)))
     return _judge(list(candidates), np.array(errors))
+
+
+def _folds(C: Array, folds: int) -> NDArray[np.int64]:
+    """Fold of each row, those of equal concentrations together, in the order in which they first occur."""
+    _, first, code = np.unique(C, axis=0, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[code.reshape(-1)] % min(folds, len(first))
 
 
 def _joined(X: Array, C: Array, more_X: Array, more_C: Array) -> tuple[Array, Array]:

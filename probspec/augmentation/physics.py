@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from probspec.nets.absorption import regress
+from probspec.nets.beer_lambert import regress
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class PhysicsCheck:
         """
         largest = np.maximum(np.abs(C).max(0), 1e-300)
         mean = (C / largest).mean(0)
-        found = regress(torch.from_numpy(X), torch.from_numpy(C / largest - mean), directions=0)
+        found = regress(torch.tensor(X), torch.from_numpy(C / largest - mean), directions=0)
         pure, root, _, spread = (part.double().numpy() for part in found)
         floor = max(1e-9 * float(np.abs(X).max()), 1e-300)
         made = cls(pure, root, largest, mean, np.maximum(spread, floor), np.inf)

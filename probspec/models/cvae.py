@@ -16,8 +16,9 @@ K by Bayesian linear regression, W the directions in which its left-out residual
 spectra on, by ridge regression on nonlinear features of c. Gradient steps move W, d and the noise little. Twenty
 spectra thus give a linear generator that knows how uncertain its pure spectra are, and thousands a curved one.
 
-q(c | x) rests on the generalised least squares estimate and is taught on spectra dreamt by the model, so that it
-follows the prior.
+q(c | x) rests on the generalised least squares estimate and is taught on readings of spectra dreamt by the model, so
+that it follows the prior. Readings of real spectra, left out group by group, err more than those of dreamt ones: dreamt
+readings are given the difference.
 
 ========  =========================  ====================  ==========================================
 site      dims                       support               unit
@@ -46,12 +47,14 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from probspec.absorption_guides import Concentrations, PureSpectra, alone
 from probspec.batch import Batch
 from probspec.data.spectra import Spectra
 from probspec.errors import DataError, SpecError, explain, known
-from probspec.guides import ConditionalGuide, LowRank
+from probspec.guides import ConditionalGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
-from probspec.nets.absorption import AbsorptionDecoder, MixingDecoder, NetworkDecoder, Regression
+from probspec.nets.absorption import HIDDEN, LATENT, NetworkDecoder, published_size
+from probspec.nets.mixing import MixingDecoder
 from probspec.priors import Priors, flat
 from probspec.seeding import seeded
 from probspec.sites import Site
@@ -60,10 +63,8 @@ from probspec.supports import describe
 from probspec.training.options import TrainOptions
 
 DREAMS = 128  # spectra dreamt a step
+UNSURE = 0.25  # standard deviations of a reading: how near to 0 nine of ten 90 % intervals of an absent ion come
 SHARED = 64  # generated spectra that share one draw of the pure spectra
-DRAWN = 300  # draws of a prior between whose extremes pure spectra start
-FAR = 1e4  # unconstrained coordinate at which a value is at the end of its support
-PUBLISHED_CHANNELS, PUBLISHED_HIDDEN, PUBLISHED_LATENT = 911, 256, 91
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,14 @@ class CVAE(Model):
     priors : Priors, optional
         Laws of the target, of ``nuisance`` and, in the default preset, of ``pure``.
     preset : {"beer_lambert", "cvae", "vae"}
+    hidden : int, optional
+        Width of the hidden layers of "cvae" and "vae"; the published one where left out.
 
     Raises
     ------
     SpecError
-        If the preset is unknown, or the spec has several modalities, no such target, or leaves the channels open.
+        If the preset is unknown, a width is below 1 or given to the preset without one, or the spec has several
+        modalities, no such target, or leaves the channels open.
 
     Examples
     --------
@@ -118,33 +122,37 @@ class CVAE(Model):
 
     name: ClassVar[str] = "CVAE"
 
-    def __init__(self, spec: DataSpec, priors: Priors | None = None, preset: str = "beer_lambert"):
+    def __init__(
+        self, spec: DataSpec, priors: Priors | None = None, preset: str = "beer_lambert", hidden: int | None = None
+    ):
         if preset not in PRESETS:
             raise SpecError(explain(f"preset={preset!r}", known(preset, PRESETS)))
         if len(spec.modalities) != 1:
             raise SpecError(explain(spec.name, f"{len(spec.modalities)} modalities", expected="one"))
+        if hidden is not None and (hidden < 1 or PRESETS[preset].mixes):
+            raise SpecError(
+                explain("hidden", f"{hidden} with preset={preset!r}", expected='1 or more, with "cvae" or "vae"')
+            )
         self.preset = PRESETS[preset]
         super().__init__(spec, priors or self.default_priors(spec, preset))
-        self.chosen = {"preset": preset}
+        self.chosen = {"preset": preset, "hidden": hidden}
         self.target, self._asked = spec.quantity()
         ((self.modality, self.channels),) = spec.channels().items()
         z = Site.of("nuisance", self.priors.law("nuisance"))
         c = Site.of(self.target, self.priors.law(self.target))
         components, directions = len(self._asked.components), math.prod(z.event_shape)
-        self.decoder = _decoder(self.preset, self.channels, components, directions)
         self._warm_z = describe(z.support) == describe(constraints.real)
         if self.preset.mixes:
+            self.decoder = MixingDecoder(self.channels, components, directions)
             self.guide_z = ConditionalGuide(z, directions + components, "gaussian", hidden=(32,))
             pure = Site.of("pure", self.priors.law("pure"), per_sample=False)
-            self.guide_pure = LowRank([pure], (components + 1) * directions)
+            self.guide_pure = PureSpectra(pure, directions)
         else:
-            hidden = _scaled(PUBLISHED_HIDDEN, self.channels)
+            hidden = hidden or published_size(HIDDEN, self.channels)
+            self.decoder = NetworkDecoder(self.channels, components, directions, hidden, self.preset.conditional)
             self.guide_z = ConditionalGuide(z, self.channels, "diagonal", hidden=(hidden,))
-        self.guide_c = ConditionalGuide(c, components, "gaussian")
-        for name, end in (("low", -FAR), ("high", FAR)):
-            self.register_buffer(
-                name, self.guide_c.coordinates.transform()(torch.full((c.size,), end)), persistent=False
-            )
+            self.guide_pure = None
+        self.guide_c = Concentrations(c, components)
 
     @classmethod
     def default_priors(cls, spec: DataSpec, preset: str = "beer_lambert") -> Priors:
@@ -152,7 +160,7 @@ class CVAE(Model):
         name, target = spec.quantity()
         ((_, channels),) = spec.channels().items()
         mixes = PRESETS[preset].mixes
-        latent = 3 if mixes else _scaled(PUBLISHED_LATENT, channels)
+        latent = 3 if mixes else published_size(LATENT, channels)
         laws: dict[str, Any] = {name: flat(target), "nuisance": dist.Normal(torch.zeros(latent), 1.0).to_event(1)}
         if mixes:
             laws["pure"] = dist.Normal(torch.zeros(len(target.components) + 1, channels), 5.0).to_event(2)
@@ -161,7 +169,7 @@ class CVAE(Model):
 
     def model(self, batch: Batch) -> None:
         """Pure spectra, concentrations, nuisance, then the spectrum."""
-        pure = self._pure(pyro.sample("pure", self.priors.law("pure"))) if self.preset.mixes else None
+        pure = alone(pyro.sample("pure", self.priors.law("pure"))) if self.guide_pure else None
         with rows(batch):
             with poutine.mask(mask=self._hidden(batch)):
                 c = pyro.sample(self.target, self.priors.law(self.target))
@@ -173,7 +181,7 @@ class CVAE(Model):
 
     def guide(self, batch: Batch) -> None:
         """q(K), q(c | x), then q(z | x, c)."""
-        pure = self._pure(self.guide_pure()["pure"]) if self.preset.mixes else None
+        pure = self.guide_pure() if self.guide_pure else None
         x = batch.x[self.modality]
         with rows(batch):
             with poutine.mask(mask=self._hidden(batch)):
@@ -188,21 +196,14 @@ class CVAE(Model):
     def _told(self, batch: Batch, c: Tensor) -> Tensor:
         return torch.where(batch.labelled[self.target][:, None], batch.y[self.target], c)
 
-    def _pure(self, value: Tensor) -> Tensor:
-        """Without the dim of the plate, which draws in parallel leave."""
-        return value.squeeze(-3) if value.dim() > 2 else value
-
     def concentrations(self, x: Tensor) -> TorchDistribution:
         """q(c | x) of spectra `x` : (..., sample, channel)."""
-        found, doubt = self.decoder.read(x)
-        guide = self.guide_c
-        context = self.decoder.centred(found).clamp(-5, 5)
-        if guide.site.size != len(doubt):  # a simplex: its coordinates are not those of single components
-            return guide(context)
-        inset = torch.minimum(doubt, 0.25 * (self.high - self.low))  # where logarithms stay moderate
-        middle = torch.minimum(torch.maximum(found, self.low + inset), self.high - inset)
-        low, centre, high = guide.coordinates.flat(torch.stack([middle - 0.5 * inset, middle, middle + 0.5 * inset]))
-        return guide(context, centre, torch.diag_embed((high - low).clamp_min(1e-4)))
+        return self._read_as(self.decoder.read(x)[0])
+
+    def _read_as(self, found: Tensor) -> TorchDistribution:
+        """q(c | x) of a spectrum that reads as `found`."""
+        doubt = self.decoder.doubt * self.decoder.largest
+        return self.guide_c(found, doubt, self.decoder.centred(found).clamp(-5, 5))
 
     def nuisance(self, x: Tensor, c: Tensor, pure: Tensor | None) -> TorchDistribution:
         """q(z | x, c)."""
@@ -222,48 +223,40 @@ class CVAE(Model):
         if known_rows.sum() < 2:
             problem = f"{int(known_rows.sum())} spectra with concentrations"
             raise DataError(explain("spectra", problem, expected="two or more, of which pure spectra are estimated"))
-        found = self.decoder.fit(batch.x[self.modality][known_rows], batch.y[self.target][known_rows])
-        if self.preset.mixes:
-            self._place(found)
+        x, c = batch.x[self.modality][known_rows], batch.y[self.target][known_rows]
+        groups = torch.from_numpy(spectra.alike(self.target)[known_rows.numpy()])
+        found = self.decoder.fit(x, c)
+        if self.guide_pure:
+            self.guide_pure.place(found, self.priors.law("pure"))
         with torch.no_grad(), seeded(seed):
-            pairs = self._dream(8 * DREAMS), (batch.y[self.target][known_rows], batch.x[self.modality][known_rows])
-            errors = torch.stack([(self.decoder.read(x)[0] - c).square().mean(0) for c, x in pairs])
-            self.decoder.doubt = errors.amax(0).sqrt() / self.decoder.largest
+            self.decoder.expect(self.decoder.left_out(x, c, groups), self._dream(c) - c)
         return {}
 
-    def _dream(self, n: int) -> tuple[Tensor, Tensor]:
-        """Concentrations of the prior, and spectra of one draw of the pure ones."""
-        c = self.priors.law(self.target).expand((n,)).sample()
-        z = self.priors.law("nuisance").expand((n,)).sample()
-        return c, self.decoder.law(c, z, self._drawn()).sample() * self.decoder.spread
+    def _dream(self, c: Tensor) -> Tensor:
+        """Readings of dreamt spectra, of one draw of the pure ones: (sample, component)."""
+        if not self.guide_pure:  # before it is trained a network makes no spectra worth reading
+            return c
+        z = self.priors.law("nuisance").expand((len(c),)).sample()
+        found, _ = self.decoder.read(self.decoder.law(c, z, self._drawn()).sample() * self.decoder.spread)
+        return found
 
-    def _place(self, found: Regression) -> None:
-        """Set the guide of the pure spectra to the posterior of the regression, which is certain along no direction."""
-        guide, (loading,) = self._normal(), self.guide_pure.loadings
-        spread = found.root.square().sum(1, keepdim=True).sqrt() * found.noise
-        low, high = _edges(self.priors.law("pure"))
-        points = torch.stack([found.pure - spread, found.pure, found.pure + spread]).clamp(low, high)
-        below, middle, above = guide.coordinates.flat(points)
-        width = (0.5 * (above - below)).clamp_min(1e-5)
-        guide.centre.data, guide.log_scale.data = middle, width.log()
-        if len(middle) == found.pure.numel():
-            common = torch.einsum("ij,dc->icjd", found.root, found.directions).reshape(len(middle), -1)
-            loading.data = common * (width / spread.flatten().clamp_min(1e-12))[:, None]
+    def _drawn(self) -> Tensor | None:
+        return self.guide_pure.drawn() if self.guide_pure else None
+
+    def _middle(self) -> Tensor | None:
+        return self.guide_pure.middle() if self.guide_pure else None
 
     def objective(self, batch: Batch, kl_weight: float = 1.0) -> dict[str, Tensor]:
-        """Negative bound of the pair, restrained, and of q(c | x) at dreamt spectra, in nats per spectrum."""
+        """Negative bound of the pair, restrained, and of q(c | x) at dreamt readings, in nats per spectrum."""
         with torch.no_grad():
-            c, dreamt = self._dream(DREAMS)
+            c = self.priors.law(self.target).expand((DREAMS,)).sample()
+            unforeseen = torch.randn_like(c) @ self.decoder.unforeseen.T * self.decoder.largest
+            found = self._dream(c) + unforeseen
         z = self.priors.law("nuisance").expand((DREAMS,)).sample()
         return {
             "forward": bound(self.model, self.guide, batch, kl_weight) + self.decoder.restraint(c, z) / batch.total,
-            "inverse": -self.concentrations(dreamt).log_prob(c).mean(),
+            "inverse": -self._read_as(found).log_prob(c).mean(),
         }
-
-    def _drawn(self) -> Tensor | None:
-        """One draw of the pure spectra, apart from any trace."""
-        with poutine.block():
-            return self.guide_pure()["pure"] if self.preset.mixes else None
 
     def generate(self, c: Tensor, seed: int = 0, z: Tensor | None = None) -> Tensor:
         """Spectra of concentrations, with new nuisance, noise and draws of the pure spectra.
@@ -293,12 +286,6 @@ class CVAE(Model):
             z = onto(self.guide_z.location).expand(len(c), -1)
             return self.decoder(c, z, self._middle()) * self.decoder.spread
 
-    def _middle(self) -> Tensor | None:
-        if not self.preset.mixes:
-            return None
-        guide = self._normal()
-        return guide.coordinates.transform()(guide.centre)
-
     def encode_nuisance(self, x: Tensor, c: Tensor, seed: int = 0) -> Tensor:
         """One draw of q(z | x, c) for each spectrum: (sample, direction)."""
         with torch.no_grad(), seeded(seed):
@@ -315,12 +302,8 @@ class CVAE(Model):
         rest = (batch.x[self.modality] / self.decoder.spread - law.mean) / law.stddev
         return rest.square().mean((0, -1))
 
-    def _normal(self) -> Any:
-        (guide,) = self.guide_pure.normals
-        return guide
-
     def _given(self, values: dict[str, Tensor]) -> Tensor | None:
-        return self._pure(values["pure"]) if self.preset.mixes else None
+        return alone(values["pure"]) if self.guide_pure else None
 
     def example(self, seed: int = 0) -> Batch:
         """Eight spectra, the last two unlabelled."""
@@ -344,7 +327,10 @@ class CVAE(Model):
     @property
     def sites(self) -> dict[str, SiteInfo]:
         """Named dims, labels and units."""
-        asked = SiteInfo((self._asked.dim,), {self._asked.dim: self._asked.components}, self._asked.unit)
+        edges = {"positive": (0.0,), "simplex": (0.0, 1.0)}.get(self._asked.support, ())
+        resolution = tuple((UNSURE * self.decoder.doubt * self.decoder.largest).tolist())
+        names = {self._asked.dim: self._asked.components}
+        asked = SiteInfo((self._asked.dim,), names, self._asked.unit, edges, resolution)
         sources = (*self._asked.components, "mean")
         pure = {"pure": SiteInfo(("source", "channel"), {"source": sources}, "")} if self.preset.mixes else {}
         return {self.target: asked, "nuisance": SiteInfo(("direction",), None, "")} | pure
@@ -354,25 +340,6 @@ class CVAE(Model):
         size = min(128, count)
         epochs = max(self.preset.epochs, math.ceil(self.preset.steps / math.ceil(count / size)))
         return TrainOptions(epochs=epochs, batch_size=size, learning_rate=1e-3, schedule="cosine")
-
-
-def _decoder(preset: Preset, channels: int, components: int, directions: int) -> AbsorptionDecoder:
-    if preset.mixes:
-        return MixingDecoder(channels, components, directions)
-    hidden = _scaled(PUBLISHED_HIDDEN, channels)
-    return NetworkDecoder(channels, components, directions, hidden, preset.conditional)
-
-
-def _scaled(size: int, channels: int) -> int:
-    """Published size of a layer, in proportion to the channels, and no less than a twelfth."""
-    return max(round(size * channels / PUBLISHED_CHANNELS), size // 12)
-
-
-def _edges(law: TorchDistribution) -> tuple[Tensor, Tensor]:
-    """Extremes, by element, of some draws of a law."""
-    with seeded(0):
-        drawn = law.sample(torch.Size((DRAWN,)))
-    return drawn.amin(0), drawn.amax(0)
 
 
 def _both(a: Tensor, b: Tensor) -> list[Tensor]:

@@ -1,0 +1,106 @@
+"""The model of absorption spectra: its regression, its departure from the law, and its honest intervals."""
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+from solutions import PURE, pairs
+
+import probspec as ps
+from probspec.draws.intervals import interval
+from probspec.errors import SpecError
+from probspec.models.cvae import CVAE
+from probspec.nets.beer_lambert import regress
+from probspec.nets.least_squares import left_out_errors
+from probspec.posterior import posterior
+
+
+def test_pure_spectra_are_found_with_honest_uncertainty():
+    """Of 200 regressions, the true spectra are within two standard deviations as often as normal law says."""
+    inside = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        c = rng.random((20, 3)) - 0.5
+        x = torch.from_numpy(c @ PURE + 0.05 * rng.standard_normal((20, 60)))
+        found = regress(x, torch.from_numpy(c), directions=0)
+        sd = (found.root.square().sum(1)[:3, None] ** 0.5 * found.noise).numpy()
+        inside.append((np.abs(found.pure[:3].numpy() - PURE) < 2 * sd).mean())
+    assert 0.92 < np.mean(inside) < 0.975
+
+
+def solutions(n: int, **how):
+    X, C = pairs(n, **how)
+    spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")
+    model = CVAE(spec).with_priors(target=dist.Uniform(torch.zeros(3), 0.15).to_event(1))
+    return model, ps.Spectra.from_arrays(X, spec, targets=C), C
+
+
+def test_the_model_inverts_its_story():
+    model, data, C = solutions(40)
+    fitted = ps.fit(model, data, options=ps.TrainOptions(epochs=120, batch_size=40))
+    _, test, C_test = solutions(60, seed=1)
+    post = posterior(fitted, test, draws=300)
+    lower, upper = post.interval("target", prob=0.9)
+    assert np.abs(post.mean("target").values - C_test).mean() < 2e-3
+    there = C_test > 0.002  # intervals of a positive quantity never reach 0
+    assert 0.75 < ((lower.values <= C_test) & (C_test <= upper.values))[there].mean() <= 1
+    strange = ps.Spectra.from_arrays(test.spectra("x") + 0.5 * PURE[0] ** 8, test.spec)
+    assert np.asarray(posterior(fitted, strange, draws=50).anomaly()).min() > 3 * np.median(np.asarray(post.anomaly()))
+
+
+def salts(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra whose ions are absent at two of five places, with residuals that few directions cannot foresee."""
+    rng = np.random.default_rng(seed)
+    C = 0.1 * rng.random((n, 3)) * (rng.random((n, 3)) < 0.6)
+    waves = np.sin(np.outer(np.arange(1, 9), np.linspace(0, 6, 60)))
+    return 10 * C @ PURE + 2e-3 * rng.standard_normal((n, 60)) + 5e-3 * rng.standard_normal((n, 8)) @ waves, C
+
+
+@pytest.mark.parametrize("preset", ["beer_lambert", "cvae"])
+def test_intervals_hold_their_share_and_absent_ions(preset):
+    (X, C), (test_X, test_C) = salts(60, 0), salts(200, 1)
+    spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")
+    model = CVAE(spec, preset=preset).with_priors(target=dist.Uniform(torch.zeros(3), 0.15).to_event(1))
+    options = ps.TrainOptions(epochs=150, batch_size=60, schedule="cosine")
+    fitted = ps.fit(model, ps.Spectra.from_arrays(X, spec, targets=C), options=options)
+    post = posterior(fitted, ps.Spectra.from_arrays(test_X, spec), draws=400)
+    lower, upper = (end.values for end in post.interval("target", prob=0.9))
+    held, absent = (lower <= test_C) & (test_C <= upper), test_C == 0
+    # of a share of 0.9: counted in 200 spectra, with widths from the errors of 60
+    bound = 3 * (0.9 * 0.1 * (1 / 200 + 1 / 60)) ** 0.5
+    assert held[~absent].mean() == pytest.approx(0.9, abs=bound) and held[absent].mean() == pytest.approx(
+        0.9, abs=bound
+    )
+    assert (lower[test_C > 0.05] > 0).all() and (lower[absent] == 0).any()
+    one = interval(post.draws["target"].sel(component="b"), prob=0.9)
+    assert (one.lower.values[absent[:, 1]] == 0).mean() > 0.5
+
+
+def test_thousands_of_spectra_bend_the_law_and_twenty_do_not():
+    few, many = (
+        ps.fit(m, d, options=ps.TrainOptions(epochs=0)).model for m, d, _ in (solutions(20), solutions(400, bend=0.2))
+    )
+    assert not few.decoder.bent.any() and many.decoder.bent.any()
+    true = 10 * np.full((1, 3), 0.09) @ PURE
+    linear = ps.fit(*solutions(80, bend=0.2)[:2], options=ps.TrainOptions(epochs=0)).model
+    error = [
+        np.abs(m.expected(torch.full((1, 3), 0.09)).numpy() - (true - 0.2 * true**2)).mean() for m in (linear, many)
+    ]
+    assert error[1] < 0.3 * error[0]
+
+
+def test_errors_are_those_of_groups_left_out():
+    """Replicates of one mixture share an error, which only leaving all of them out shows."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(12), 5)
+    c = rng.random((12, 3))[group] - 0.5
+    x = torch.from_numpy(c @ PURE + 0.05 * rng.standard_normal((12, 60))[group] + 0.002 * rng.standard_normal((60, 60)))
+    centred = torch.from_numpy(c - c.mean(0))
+    whole, row_by_row = (left_out_errors(x, centred, torch.from_numpy(g)) for g in (group, np.arange(60)))
+    assert whole.square().mean() > 1.5 * row_by_row.square().mean()
+
+
+@pytest.mark.parametrize(("preset", "hidden"), [("cvae", 0), ("beer_lambert", 8)])
+def test_a_width_that_is_none_is_refused(preset, hidden):
+    with pytest.raises(SpecError, match="hidden"):
+        CVAE(ps.spec.anonymous_spec({"x": 60}, ["a"], "positive"), preset=preset, hidden=hidden)
