@@ -30,11 +30,11 @@ from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.models.cvae import CVAE
 from probspec.models.minerals import MineralBNN
-from probspec.models.transfer import LatentTransfer
 from probspec.models.uvae import UVAE
 from probspec.persist import load, save
 from probspec.posterior import Posterior, posterior
 from probspec.priors import Priors
+from probspec.search import search
 from probspec.simulate import simulate
 from probspec.spec import DataSpec, list_specs, load_spec
 from probspec.surrogates import Surrogate
@@ -47,7 +47,6 @@ __all__ = [
     "CompositionRegressor",
     "DataSpec",
     "Fit",
-    "LatentTransfer",
     "LogisticNormal",
     "MineralBNN",
     "MineralClassifier",
@@ -82,5 +81,6 @@ __all__ = [
     "read_analyses",
     "read_cube",
     "save",
+    "search",
     "simulate",
 ]

@@ -99,7 +99,7 @@ def fit(
         The model's own choice where left out.
     held_out : float, share of the rows
         Kept out, whole groups at a time, for early stopping and for the coverage check; only where there are at
-        least 200 labelled rows and the model does not cross-fit.
+        least 200 labelled rows (200 rows, where the spec has no target) and the model does not cross-fit.
     resume : path, optional
         Checkpoint of an interrupted fit of the same model, spectra, seed and options.
 
@@ -203,7 +203,8 @@ def _check_targets(wanted: DataSpec, given: DataSpec) -> None:
 def _split(spectra: Spectra, model: Model, held_out: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Numbers of the rows to train on, and of those held out."""
     groups = np.arange(len(spectra)) if spectra.groups is None else spectra.groups
-    enough = _labelled(spectra).sum() >= FEW and len(np.unique(groups)) > 1
+    counted = _labelled(spectra).sum() if model.spec.targets else len(spectra)
+    enough = counted >= FEW and len(np.unique(groups)) > 1
     if not held_out or not enough or model.cross_fits:
         return np.arange(len(spectra)), np.arange(0)
     aside = hold_out(groups, held_out, child_seed(seed, 6))

@@ -1,11 +1,11 @@
 """Augmentation: strategies, physics, the choice, the experiment, the model behind them, and the face."""
 
 import numpy as np
-import pyro.distributions as dist
 import pytest
-import torch
 from shared_data import shared_file
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from solutions import PURE, pairs
 
 import probspec as ps
 from probspec.augmentation import (
@@ -22,19 +22,8 @@ from probspec.augmentation import (
     strategy_of,
 )
 from probspec.errors import DataError, FitError, QueryError
-from probspec.models.cvae import CVAE
-from probspec.nets.absorption import regress
-from probspec.posterior import posterior
 
 RNG = np.random.default_rng(0)
-PURE = np.exp(-0.5 * ((np.linspace(0, 1, 60) - np.array([[0.2], [0.5], [0.8]])) / 0.12) ** 2)
-
-
-def pairs(n: int, seed: int = 0, noise: float = 2e-3, bend: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    C = 0.1 * rng.random((n, 3)) * (rng.random((n, 3)) < 0.6) + 1e-3 * np.eye(3)[np.arange(n) % 3]
-    true = 10 * C @ PURE
-    return true - bend * true**2 + noise * rng.standard_normal((n, 60)) + noise * rng.standard_normal((n, 1)), C
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -77,19 +66,6 @@ def test_a_strategy_that_is_unknown_or_wrong_is_refused():
         Uniform(margin=-1)
 
 
-def test_pure_spectra_are_found_with_honest_uncertainty():
-    """Of 200 regressions, the true spectra are within two standard deviations as often as normal law says."""
-    inside = []
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        c = rng.random((20, 3)) - 0.5
-        x = torch.from_numpy(c @ PURE + 0.05 * rng.standard_normal((20, 60)))
-        found = regress(x, torch.from_numpy(c), directions=0)
-        sd = (found.root.square().sum(1)[:3, None] ** 0.5 * found.noise).numpy()
-        inside.append((np.abs(found.pure[:3].numpy() - PURE) < 2 * sd).mean())
-    assert 0.92 < np.mean(inside) < 0.975
-
-
 def test_the_physics_check_refuses_wrong_pairs_alone():
     X, C = pairs(40)
     check = PhysicsCheck.fit(X[:30], C[:30])
@@ -126,6 +102,18 @@ def test_the_choice_finds_the_better_strategy():
     assert choice.name == "uniform" and choice.table.loc["uniform", "error"] < choice.table.loc["constant", "error"]
 
 
+def test_replicates_are_left_out_together():
+    X, C = pairs(8)
+    left_out = []
+
+    def generator(x, c):
+        left_out.append({tuple(row) for row in C} - {tuple(row) for row in c})
+        return lambda strategy, n, seed: (x[np.arange(n) % len(x)], c[np.arange(n) % len(c)])
+
+    choose_strategy(np.repeat(X, 3, 0), np.repeat(C, 3, 0), generator, {"uniform": Uniform()}, folds=4, pairs=10)
+    assert [len(mixtures) for mixtures in left_out] == [2] * 4 and len(set.union(*left_out)) == 8
+
+
 def test_the_experiment_pairs_the_folds():
     X, C = pairs(24)
     arms = {"plain": lambda X, C: (X, C), "same": lambda X, C: (X, C), "wrong": lambda X, C: (X, C[::-1])}
@@ -136,39 +124,6 @@ def test_the_experiment_pairs_the_folds():
     assert len(compare_arms(X, C, arms, folds=4, only=1, options=NetworkOptions(epochs=1)).table) == 3
     with pytest.raises(DataError, match="folds"):
         compare_arms(X, C, arms, folds=1)
-
-
-def solutions(n: int, **how):
-    X, C = pairs(n, **how)
-    spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")
-    model = CVAE(spec).with_priors(target=dist.Uniform(torch.zeros(3), 0.15).to_event(1))
-    return model, ps.Spectra.from_arrays(X, spec, targets=C), C
-
-
-def test_the_model_inverts_its_story():
-    model, data, C = solutions(40)
-    fitted = ps.fit(model, data, options=ps.TrainOptions(epochs=120, batch_size=40))
-    _, test, C_test = solutions(60, seed=1)
-    post = posterior(fitted, test, draws=300)
-    lower, upper = post.interval("target", prob=0.9)
-    assert np.abs(post.mean("target").values - C_test).mean() < 2e-3
-    there = C_test > 0.002  # intervals of a positive quantity never reach 0
-    assert 0.75 < ((lower.values <= C_test) & (C_test <= upper.values))[there].mean() <= 1
-    strange = ps.Spectra.from_arrays(test.spectra("x") + 0.5 * PURE[0] ** 8, test.spec)
-    assert np.asarray(posterior(fitted, strange, draws=50).anomaly()).min() > 3 * np.median(np.asarray(post.anomaly()))
-
-
-def test_thousands_of_spectra_bend_the_law_and_twenty_do_not():
-    few, many = (
-        ps.fit(m, d, options=ps.TrainOptions(epochs=0)).model for m, d, _ in (solutions(20), solutions(400, bend=0.2))
-    )
-    assert not few.decoder.bent.any() and many.decoder.bent.any()
-    true = 10 * np.full((1, 3), 0.09) @ PURE
-    linear = ps.fit(*solutions(80, bend=0.2)[:2], options=ps.TrainOptions(epochs=0)).model
-    error = [
-        np.abs(m.expected(torch.full((1, 3), 0.09)).numpy() - (true - 0.2 * true**2)).mean() for m in (linear, many)
-    ]
-    assert error[1] < 0.3 * error[0]
 
 
 def test_generated_spectra_are_like_the_real_ones():
@@ -192,8 +147,9 @@ def test_augmentation_halves_the_error_of_a_network():
     assert (errors[1] < errors[0]).all() and errors[1].mean() < 0.5 * errors[0].mean()
 
 
-def test_the_strategy_is_chosen_by_default():
-    augmenter = ps.SpectralAugmenter().fit(*pairs(20))
+def test_the_strategy_is_chosen_on_request():
+    assert ps.SpectralAugmenter().fit(*pairs(20)).choice_ is None
+    augmenter = ps.SpectralAugmenter(strategy="auto").fit(*pairs(20))
     assert augmenter.strategy_.name in STRATEGIES and list(augmenter.choice_.table.index) == list(STRATEGIES)
     best = augmenter.choice_.table["error"].idxmin()
     gap = augmenter.choice_.table["error"][augmenter.strategy_.name] - augmenter.choice_.table["error"][best]
@@ -275,6 +231,22 @@ def test_bad_pairs_are_named(kind):
 def test_bad_settings_are_named(setting):
     with pytest.raises(DataError, match=next(iter(setting))):
         ps.SpectralAugmenter(**setting).fit(*pairs(20))
+
+
+NAMED = "the second argument is called C, for concentrations, not y"
+
+
+@parametrize_with_checks(
+    [ps.SpectralAugmenter(n_generated=20)], expected_failed_checks=lambda estimator: {"check_fit_score_takes_y": NAMED}
+)
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_arrays_may_be_read_only():
+    X, C = (part.astype(np.float32) for part in pairs(20))
+    X.setflags(write=False), C.setflags(write=False)
+    assert len(ps.SpectralAugmenter(n_generated=20).fit_resample(X, C)[0]) == 40
 
 
 def test_it_clones():

@@ -22,6 +22,7 @@ from probspec.models.cvae import CVAE
 from probspec.models.minerals import MineralBNN
 from probspec.models.transfer import LatentTransfer
 from probspec.models.uvae import UVAE
+from probspec.models.vae_transfer import VAETransfer
 from probspec.persist import load, save
 from probspec.posterior import posterior
 from probspec.seeding import seeded
@@ -51,7 +52,7 @@ class Case:
     """One model in one form, and spectra of the kind that it takes."""
 
     kind: type[Model]
-    config: dict[str, str]
+    config: dict[str, object]
 
     def __str__(self) -> str:
         return "-".join([self.kind.name, *map(str, self.config.values())])
@@ -66,8 +67,8 @@ class Case:
     @property
     def asked(self) -> str:
         """Site with one value for each spectrum that answers for the target."""
-        names = {UVAE: "abundance", MineralBNN: "probability", CVAE: "concentration", LatentTransfer: "latent"}
-        return names[self.kind]
+        names = {UVAE: "abundance", MineralBNN: "probability", CVAE: "concentration"}
+        return names.get(self.kind, "latent")
 
 
 def analyses() -> Spectra:
@@ -98,12 +99,14 @@ DATA = {
     MineralBNN: analyses,
     CVAE: solutions,
     LatentTransfer: paired,
+    VAETransfer: paired,
 }
 FORMS = {
     UVAE: [{"preset": "default"}, {"preset": "paper"}, {"preset": "default", "flow": "gaussian"}],
     MineralBNN: [{"family": "mean-field"}, {"family": "low-rank"}],
     CVAE: [{"preset": "beer_lambert"}, {"preset": "cvae"}, {"preset": "vae"}],
     LatentTransfer: [{"latents": 4}],
+    VAETransfer: [{"latents": 4, "layers": [16, 8], "reading_layers": [8], "epochs": 2}],
 }
 CASES = [Case(kind, config) for kind in MODELS for config in FORMS[kind]]
 

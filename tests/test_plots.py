@@ -383,3 +383,61 @@ def test_what_cannot_be_labelled_or_drawn_is_refused_with_its_reason(ax, rng):
     for message, call in refusals.items():
         with pytest.raises(QueryError, match=message):
             call()
+
+
+class TestHyperspectral:
+    """Two halves of unlike spectra; one pixel not measured, one transferred as of the other half, one too bright."""
+
+    @pytest.fixture
+    def images(self):
+        truth = np.zeros((4, 6, 3))
+        truth[:, :3], truth[:, 3:] = (1.0, 2.0, 3.0), (9.0, 0.0, 1.0)
+        truth += 0.01 * np.random.default_rng(0).random(truth.shape)
+        said = truth.copy()
+        said[0, 0], said[2, 2] = truth[0, 5], 2 * truth[2, 2]
+        truth[3, 5] = np.nan
+        return truth, said
+
+    def test_intensity_is_the_sum_of_the_channels(self, ax, images):
+        truth, _ = images
+        drawable(plots.intensity_map(ax, truth, unit="counts"))
+        shown = ax.images[0].get_array()
+        np.testing.assert_allclose(shown.compressed(), truth.sum(-1)[np.isfinite(truth).all(-1)])
+        assert shown.mask[3, 5] and shown.mask.sum() == 1
+        assert ax.images[0].colorbar.ax.get_ylabel() == "Total intensity (counts)"
+
+    def test_distances_pixel_by_pixel(self, ax, images):
+        truth, said = images
+        drawable(plots.distance_map(ax, truth, said, unit="counts"))
+        shown = ax.images[0].get_array()
+        assert shown[2, 2] == pytest.approx(np.linalg.norm(truth[2, 2])) and shown[1, 1] == 0 and shown.mask[3, 5]
+        other = plots.new_figure()[1][0, 0]
+        drawable(plots.distance_map(other, truth, said, kind="cosine"))
+        angles = other.images[0].get_array()
+        assert angles[2, 2] == pytest.approx(0, abs=1e-12) and angles[0, 0] > 0.3  # brightness is no angle
+
+    def test_clusters_and_where_they_differ(self, images):
+        truth, said = images
+        axes = plots.new_figure(1, 3)[1][0]
+        plots.cluster_maps(axes, truth, said, clusters=2)
+        one, other, differ = (drawable(ax).images[0].get_array() for ax in axes)
+        assert (one[:, :3] == 0).all() and (one[:3, 3:] == 1).all()  # the larger half first
+        assert other[0, 0] == 1 and one.mask[3, 5] and other.mask[3, 5]
+        assert np.argwhere(differ == 1).tolist() == [[0, 0]]
+        assert axes[2].get_title() == f"Where they differ, k-score {22 / 23:.4f}"
+        assert legend(axes[0]) == ["cluster 1, 52 %", "cluster 2, 48 %", "none"]
+
+    def test_refusals(self, ax, images):
+        truth, said = images
+        with pytest.raises(QueryError, match="reshape"):
+            plots.intensity_map(ax, truth.reshape(-1, 3), unit="counts")
+        with pytest.raises(QueryError, match="as the true spectra"):
+            plots.distance_map(ax, truth, said[:2], unit="counts")
+        with pytest.raises(QueryError, match="kind='cosin'"):
+            plots.distance_map(ax, truth, said, kind="cosin")
+        with pytest.raises(QueryError, match="unit"):
+            plots.distance_map(ax, truth, said)
+        with pytest.raises(QueryError, match="three"):
+            plots.cluster_maps([ax], truth, said)
+        with pytest.raises(QueryError, match="colours"):
+            plots.element_map(ax, np.zeros((2, 2), int), names=["a", "b"], colours=["red"])

@@ -1,12 +1,14 @@
 """Minibatches of one shape, shuffled anew in each epoch.
 
 Rows in memory, or few enough to be held there, are shuffled freely. More rows in a file are shuffled by stored blocks,
-and then within a buffer of blocks: single random rows would cost a hundred times as much to read.
+and then within a buffer of blocks: single random rows would cost a hundred times as much to read. The next buffer is
+read by a thread of its own meanwhile, so that training waits for the disk only where the disk is slower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,9 +72,18 @@ class Batches:
             return
         order = self._filled(_shuffled_blocks(len(self.spectra), rng))
         held = self.size * max(1, BUFFER_ROWS // self.size)
-        for start in range(0, len(order), held):
-            buffer = self.spectra.to_batch(order[start : start + held], extras=self.extras)
+        for buffer in self._read_ahead([order[start : start + held] for start in range(0, len(order), held)]):
             yield from self._parts(buffer, rng.permutation(len(buffer)))
+
+    def _read_ahead(self, buffers: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+        """Read each buffer while the one before it is used."""
+        with ThreadPoolExecutor(1, "probspec-feed") as reader:
+            coming = reader.submit(self.spectra.to_batch, buffers[0], self.extras)
+            for rows in buffers[1:]:
+                buffer = coming.result()
+                coming = reader.submit(self.spectra.to_batch, rows, self.extras)
+                yield buffer
+            yield coming.result()
 
     def _filled(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.resize(order, -(-len(order) // self.size) * self.size)

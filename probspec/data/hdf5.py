@@ -111,6 +111,9 @@ class Reader:
             values = np.empty((len(rows), dataset.shape[-1]), dataset.dtype)
             for part in _by_block(line, _block(dataset)):
                 start, stop = line[part].min(), line[part].max() + 1
+                if dataset.ndim == 2 and _runs(part) and _runs(line[part]):
+                    dataset.read_direct(values, np.s_[start:stop], np.s_[part[0] : part[-1] + 1])
+                    continue
                 block = dataset[start:stop].reshape(stop - start, -1, dataset.shape[-1])
                 values[part] = block[line[part] - start, inside[part]]
             return values
@@ -253,6 +256,11 @@ def _by_block(rows: NDArray[np.int64], block: int) -> list[NDArray[np.int64]]:
     """Part positions in `rows` by the block that the row lies in."""
     order = np.argsort(rows, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(rows[order] // block)) + 1) if len(rows) else []
+
+
+def _runs(numbers: NDArray[np.int64]) -> bool:
+    """Whether each number is one above that before."""
+    return len(numbers) == numbers[-1] - numbers[0] + 1 and bool((np.diff(numbers) == 1).all())
 
 
 def _fixed_length(values: NDArray[Any]) -> NDArray[Any]:

@@ -130,7 +130,7 @@ class FileRows:
             raise DataError(explain(str(self.file), "changed since it was opened", fix="open it again"))
         with Reader(self.file) as reader:
             raw = reader.rows(self.path, rows)
-            values, measured = intake.spectra(raw, reader.where(self.path), self.noise, rows, self.gaps)
+            values, measured = intake.spectra(raw, reader.where(self.path), self.noise, rows, self.gaps, False)
         return np.ascontiguousarray(values[:, ::-1]) if self.is_turned else values, measured
 
 

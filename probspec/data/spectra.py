@@ -160,8 +160,10 @@ class Spectra:
         """
         measured = self.present(modality)
         rows = np.arange(len(self)) if rows is None else intake.row_numbers(rows, len(self), "rows")
-        values = np.full((len(rows), len(self.axes[modality])), np.nan, dtype=np.float32)
         here = measured[rows]
+        if here.all() and len(rows):
+            return self._stored[modality].read(self._rows[rows])
+        values = np.full((len(rows), len(self.axes[modality])), np.nan, dtype=np.float32)
         values[here] = self._stored[modality].read(self._rows[rows[here]])
         return values
 
@@ -367,8 +369,11 @@ class Spectra:
 
     def _zeroed(self, modality: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read spectra with zeros where there is none; gaps within one stay NaN."""
+        here = self._measured[modality][rows]
+        if not here.any():
+            return np.zeros((len(rows), len(self.axes[modality])), np.float32)
         values = self.spectra(modality, rows)
-        values[~self._measured[modality][rows]] = 0
+        values[~here] = 0
         return values
 
     def _known(self, name: str, names: Mapping[str, Any], where: str) -> str:

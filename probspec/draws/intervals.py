@@ -78,8 +78,17 @@ def interval(draws: xr.DataArray, prob: float = 0.9, kind: str = "eti") -> Inter
 def _to_edge(end: xr.DataArray, attrs: Mapping[str, Any]) -> xr.DataArray:
     """Let an end reach an edge of the support that it cannot be told apart from."""
     for edge in attrs.get("edges", ()):
-        end = end.where(abs(end - edge) > attrs["resolution"], edge)
+        end = end.where(abs(end - edge) > _resolution(end, attrs), edge)
     return end
+
+
+def _resolution(end: xr.DataArray, attrs: Mapping[str, Any]) -> float | xr.DataArray:
+    """One number, or one for each label of a dim; the least of them once labels were selected."""
+    each, dim = np.atleast_1d(attrs["resolution"]), attrs.get("resolution_dim")
+    selected = dim not in end.dims and (dim in end.coords or not end.dims)
+    if len(each) == 1 or selected or end.shape[-1] != len(each):
+        return float(each.min())
+    return xr.DataArray(each, dims=end.dims[-1])
 
 
 def check_prob(prob: float) -> None:

@@ -4,7 +4,8 @@ The constructor stores, `fit` checks, results end in an underscore. What a face 
 arrays and `Spectra`; the model, its training and its posterior are those that everybody else uses.
 """
 
-from probspec.estimators.augmenter import SpectralAugmenter, compare_augmentation
+from probspec.estimators.arms import compare_augmentation
+from probspec.estimators.augmenter import SpectralAugmenter
 from probspec.estimators.clusters import MineralClusters
 from probspec.estimators.composition import CompositionRegressor, learnt_prior
 from probspec.estimators.minerals import MineralClassifier

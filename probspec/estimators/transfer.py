@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from probspec.data.spectra import Spectra
 from probspec.errors import DataError, QueryError, explain, known
+from probspec.estimators.pairs import ArrayPair, axis_of, block, check_channels, pair
 from probspec.fit import Fit, fit
-from probspec.models.transfer import FEWEST, LatentTransfer
+from probspec.models.transfer import READ_TOGETHER, LatentTransfer
+from probspec.models.vae_transfer import VAETransfer
 from probspec.posterior import Posterior, posterior
-from probspec.spec import anonymous_spec
+from probspec.spec import DataSpec, anonymous_spec
+from probspec.training.options import TrainOptions
 from probspec.transfer.basis import Basis
+from probspec.transfer.folds import part_of
+from probspec.transfer.published import LATENTS, LAYERS
 
 Array = NDArray[np.float64]
 
-PRESETS = ("default",)
+PRESETS = ("default", "paper")
 FIRST = "secondary"
 
 
 class SpectralTransfer(TransformerMixin, BaseEstimator):
-    """Spectra of a primary instrument from those of a secondary (`LatentTransfer`).
+    """Spectra of a primary instrument from those of a secondary.
 
-    The two axes need not agree, nor have the same range or number of channels; rows of `fit` are pairs.
+    Rows of `fit` are pairs. The two axes need not agree: neither in range nor in number nor in place of the channels.
+    Spectra in files larger than memory are fitted by ``ps.fit(VAETransfer(spec), ps.open_spectra(file, spec))``.
 
     Parameters
     ----------
-    preset : {"default"}
+    preset : {"default", "paper"}
+        An ensemble of closed forms, from a dozen pairs on (`LatentTransfer`), or the published networks, which need
+        thousands (`VAETransfer`).
     latents : int, optional
-        Directions of the primary; as many as explain .9999 of its variance where left out.
+        Directions of the primary; where left out, as many as explain all but 1e-7 of its variance and its spectra
+        bear, at most 30; 64 for "paper".
+    layers : sequence of int
+        Hidden layers of the primary's encoder ("paper").
+    epochs : int, optional
+        Of the primary's networks ("paper"); as published, or more for small sets, where left out.
+    options : TrainOptions, optional
+        How the secondaries' networks are trained ("paper"); as published where left out.
     draws : int
-        Posterior draws behind `posterior`.
+        Posterior draws behind `posterior`, and behind the bands of "paper".
     random_state : int
 
     Attributes
@@ -55,13 +72,33 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
     ((10, 30), True)
     """
 
-    def __init__(self, preset: str = "default", latents: int | None = None, draws: int = 1000, random_state: int = 0):
+    def __init__(
+        self,
+        preset: str = "default",
+        latents: int | None = None,
+        layers: Sequence[int] = LAYERS,
+        epochs: int | None = None,
+        options: TrainOptions | None = None,
+        draws: int = 1000,
+        random_state: int = 0,
+    ):
         self.preset = preset
         self.latents = latents
+        self.layers = layers
+        self.epochs = epochs
+        self.options = options
         self.draws = draws
         self.random_state = random_state
 
-    def fit(self, X_secondary: ArrayLike, X_primary: ArrayLike, unpaired: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X_secondary: ArrayLike,
+        X_primary: ArrayLike | None = None,
+        unpaired: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        axis_secondary: ArrayLike | None = None,
+        axis_primary: ArrayLike | None = None,
+    ) -> Self:
         """Learn from samples that both instruments measured.
 
         Parameters
@@ -71,6 +108,10 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
             Row by row the same samples.
         unpaired : (spectrum, channel) array, optional
             Further spectra of the primary, which tell what its spectra look like.
+        groups : (sample,) array, optional
+            Names of the samples where some were measured repeatedly: their rows are held out together.
+        axis_secondary, axis_primary : (channel,) array, optional
+            Positions of the channels, ascending; each instrument has its own. They label `posterior`.
 
         Raises
         ------
@@ -79,19 +120,29 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         """
         if self.preset not in PRESETS:
             raise DataError(explain(f"preset={self.preset!r}", known(self.preset, PRESETS)))
-        secondary, primary = _pair(X_secondary, X_primary)
-        alone = np.zeros((0, primary.shape[1])) if unpaired is None else _block(unpaired, "unpaired")
-        _check_channels(alone, primary.shape[1], "unpaired")
-        return self._train({FIRST: (secondary, primary)}, alone)
+        first = pair(X_secondary, X_primary, groups, axis_secondary)
+        channels = first.primary.shape[1]
+        alone = np.zeros((0, channels)) if unpaired is None else block(unpaired, "unpaired")
+        check_channels(alone, channels, "unpaired")
+        axis = axis_of(axis_primary, channels, "axis_primary")
+        validate_data(self, X_secondary, skip_check_array=True)
+        return self._train({FIRST: first}, alone, axis)
 
-    def add_secondary(self, name: str, X_secondary: ArrayLike, X_primary: ArrayLike) -> Self:
+    def add_secondary(
+        self,
+        name: str,
+        X_secondary: ArrayLike,
+        X_primary: ArrayLike,
+        groups: ArrayLike | None = None,
+        axis_secondary: ArrayLike | None = None,
+    ) -> Self:
         """Learn a further secondary on the same latent; what it brings of the primary is used for all.
 
         Parameters
         ----------
         name : str
             By which `transform` and the others know it.
-        X_secondary, X_primary : as for `fit`
+        X_secondary, X_primary, groups, axis_secondary : as for `fit`
 
         Raises
         ------
@@ -102,25 +153,28 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         if name in self.pairs_ or name == "primary" or not name.isidentifier():
             problem = f"{name!r} is taken or no name"
             raise DataError(explain("name", problem, expected=f"letters and digits, none of {sorted(self.pairs_)}"))
-        pair = _pair(X_secondary, X_primary)
-        _check_channels(pair[1], self.fit_.model.spec.channels()["primary"], "X_primary")
-        return self._train(self.pairs_ | {name: pair}, self.unpaired_)
+        more = pair(X_secondary, X_primary, groups, axis_secondary)
+        check_channels(more.primary, len(self.axis_primary_), "X_primary")
+        return self._train(self.pairs_ | {name: more}, self.unpaired_, self.axis_primary_)
 
-    def _train(self, pairs: dict[str, tuple[Array, Array]], unpaired: Array) -> Self:
-        primary = np.vstack([*(pair[1] for pair in pairs.values()), unpaired])
-        blocks, start = {"primary": primary}, 0
-        for name, (secondary, paired) in pairs.items():
-            blocks[name] = np.full((len(primary), secondary.shape[1]), np.nan)
-            blocks[name][start : start + len(paired)] = secondary
-            start += len(paired)
-        spec = anonymous_spec({name: block.shape[1] for name, block in blocks.items()}, [])
-        latents = len(Basis.of(primary, self.latents).directions)
-        spectra = Spectra.from_arrays(blocks, spec)
-        self.fit_: Fit = fit(LatentTransfer(spec, latents=latents), spectra, seed=self.random_state)
-        self.pairs_, self.unpaired_ = pairs, unpaired
+    def _train(self, pairs: dict[str, ArrayPair], unpaired: Array, axis: Array) -> Self:
+        spectra = _stacked(pairs, unpaired, axis)
+        self.fit_: Fit = fit(
+            self._model(spectra.spec, spectra), spectra, seed=self.random_state, options=self._options()
+        )
+        self.pairs_, self.unpaired_, self.axis_primary_ = pairs, unpaired, axis
         self.secondaries_ = tuple(pairs)
-        self.n_features_in_ = blocks[FIRST].shape[1]
         return self
+
+    def _model(self, spec: DataSpec, spectra: Spectra) -> LatentTransfer | VAETransfer:
+        if self.preset == "paper":
+            return VAETransfer(spec, latents=self.latents or LATENTS, layers=self.layers, epochs=self.epochs)
+        rows = part_of(spectra.present("primary"), self.random_state)
+        primary = spectra.spectra("primary", rows).astype(np.float64)
+        return LatentTransfer(spec, latents=len(Basis.of(primary, self.latents).directions))
+
+    def _options(self) -> TrainOptions | None:
+        return self.options if self.preset == "paper" else None
 
     def transform(self, X_secondary: ArrayLike, secondary: str = FIRST) -> Array:
         """Most probable spectra of the primary : (sample, channel of the primary), in its unit.
@@ -131,15 +185,17 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         secondary : str
             Which instrument.
         """
-        new, reading = self._asked(X_secondary, secondary)
-        return reading.basis.spectra(reading.scores(new))
+        new, model = self._asked(X_secondary, secondary)
+        parts = range(0, len(new), READ_TOGETHER)
+        return np.concatenate([model.transferred(new[start : start + READ_TOGETHER], secondary) for start in parts])
 
     def predict_interval(
         self, X_secondary: ArrayLike, prob: float = 0.9, secondary: str = FIRST
     ) -> tuple[Array, Array]:
         """Band that holds each channel of the primary's spectrum with probability `prob`.
 
-        Its width follows the errors of rows left out: by channel, and by spectrum as its neighbours fared.
+        Its width follows the errors of rows left out, by channel, and by spectrum as its neighbours fared; that of
+        "paper" is what its networks make of their own widths.
 
         Returns
         -------
@@ -147,60 +203,49 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         """
         if not 0 < prob < 1:
             raise QueryError(explain("prob", f"got {prob}", expected="a probability between 0 and 1", fix="prob=0.9"))
-        new, reading = self._asked(X_secondary, secondary)
-        mean = reading.basis.spectra(reading.scores(new))
-        half = reading.factor(prob) * reading.widening(new)[:, None] * reading.spread()
-        return mean - half, mean + half
+        new, model = self._asked(X_secondary, secondary)
+        if isinstance(model, VAETransfer):
+            return model.band(new, secondary, prob, self.draws, self.random_state)
+        return model.band(new, secondary, prob)
 
     def posterior(self, X_secondary: ArrayLike, secondary: str = FIRST) -> Posterior:
         """Draws of the latent; its `predictive` holds draws of the primary's spectra."""
-        new, _ = self._asked(X_secondary, secondary)
-        spec = self.fit_.model.spec
-        axes = {name: np.arange(size, dtype=float) for name, size in spec.channels().items()}
-        spectra = Spectra.from_arrays({secondary: new}, spec, axes=axes)
+        new, model = self._asked(X_secondary, secondary)
+        spectra = Spectra.from_arrays({secondary: new}, model.spec, axes=_axes(self.pairs_, self.axis_primary_))
         return posterior(self.fit_, spectra, draws=self.draws, seed=self.random_state)
 
-    def _asked(self, X_secondary: ArrayLike, secondary: str):
+    def _asked(self, X_secondary: ArrayLike, secondary: str) -> tuple[Array, LatentTransfer | VAETransfer]:
         check_is_fitted(self, "fit_")
         if secondary not in self.secondaries_:
             raise DataError(explain(f"secondary={secondary!r}", known(secondary, self.secondaries_)))
-        new = _block(X_secondary, "X_secondary")
-        _check_channels(new, self.pairs_[secondary][0].shape[1], "X_secondary")
-        return new, self.fit_.model.reading(secondary)
+        new = block(X_secondary, "X_secondary")
+        check_channels(new, len(self.pairs_[secondary].axis), "X_secondary")
+        if secondary == FIRST:
+            validate_data(self, X_secondary, skip_check_array=True, reset=False)
+        return new, cast(LatentTransfer | VAETransfer, self.fit_.model)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say what the face takes, for scikit-learn's own checks."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        return tags
 
 
-def _pair(X_secondary: ArrayLike, X_primary: ArrayLike) -> tuple[Array, Array]:
-    secondary, primary = _block(X_secondary, "X_secondary"), _block(X_primary, "X_primary")
-    if len(secondary) != len(primary):
-        problem = f"{len(secondary)} spectra, X_primary has {len(primary)}"
-        raise DataError(explain("X_secondary", problem, expected="row by row the same samples"))
-    if len(primary) < FEWEST:
-        problem = f"{len(primary)} shared sample{'s' if len(primary) > 1 else ''}"
-        raise DataError(
-            explain("X_primary", problem, expected=f"at least {FEWEST}", fix="measure more samples on both")
-        )
-    for name, block in (("X_secondary", secondary), ("X_primary", primary)):
-        if not block.std(0).any():
-            raise DataError(explain(name, "all spectra are equal", expected="spectra that differ"))
-    return secondary, primary
+def _axes(pairs: dict[str, ArrayPair], axis: Array) -> dict[str, Array]:
+    return {"primary": axis, **{name: one.axis for name, one in pairs.items()}}
 
 
-def _block(values: ArrayLike, name: str) -> Array:
-    try:
-        block = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(explain(name, "no array of numbers", expected="(sample, channel) numbers")) from None
-    if block.ndim != 2 or not block.size:
-        raise DataError(explain(name, f"shape {block.shape}", expected="(sample, channel)"))
-    wrong = np.argwhere(~np.isfinite(block))
-    if len(wrong):
-        row, channel = wrong[0]
-        what = "NaN" if np.isnan(block[row, channel]) else "infinite"
-        raise DataError(explain(f"{name}[{row}, {channel}]", what, expected="finite values", fix=f"drop row {row}"))
-    return block
-
-
-def _check_channels(block: Array, channels: int, name: str) -> None:
-    if len(block) and block.shape[1] != channels:
-        fix = "resample the spectra to the axis that was fitted"
-        raise DataError(explain(name, f"{block.shape[1]} channels", expected=f"{channels}, as fitted", fix=fix))
+def _stacked(pairs: dict[str, ArrayPair], unpaired: Array, axis: Array) -> Spectra:
+    """All pairs below each other, each secondary in its own rows, then the spectra of the primary alone."""
+    primary = np.vstack([*(one.primary for one in pairs.values()), unpaired])
+    blocks, groups, start, named = {"primary": primary}, [], 0, 0
+    for name, one in pairs.items():
+        blocks[name] = np.full((len(primary), one.secondary.shape[1]), np.nan)
+        blocks[name][start : start + len(one.primary)] = one.secondary
+        groups.append(named + one.groups)
+        start, named = start + len(one.primary), named + int(one.groups.max()) + 1
+    groups.append(named + np.arange(len(unpaired)))
+    spec = anonymous_spec({name: spectra.shape[1] for name, spectra in blocks.items()}, [])
+    return Spectra.from_arrays(blocks, spec, axes=_axes(pairs, axis), groups=np.concatenate(groups))

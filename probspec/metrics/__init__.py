@@ -12,7 +12,10 @@ from probspec.metrics.classes import (
 )
 from probspec.metrics.compositions import FLOOR, coverage, mean_absolute_error, mean_kl
 from probspec.metrics.transfer import (
+    cluster_labels,
     compression_ratio,
+    cosine_distances,
+    euclidean_distances,
     k_score,
     mean_euclidean_distance,
     negative_cosine,
@@ -36,9 +39,12 @@ __all__ = [
     "amplitude_rmse",
     "calibration_table",
     "class_report",
+    "cluster_labels",
     "component_nmse",
     "compression_ratio",
+    "cosine_distances",
     "coverage",
+    "euclidean_distances",
     "expected_calibration_error",
     "false_counts",
     "k_score",

@@ -44,8 +44,17 @@ def mean_euclidean_distance(truth: ArrayLike, transferred: ArrayLike) -> float:
     >>> mean_euclidean_distance([[0.0, 0.0]], [[3.0, 4.0]])
     5.0
     """
+    return float(euclidean_distances(truth, transferred).mean())
+
+
+def euclidean_distances(truth: ArrayLike, transferred: ArrayLike) -> NDArray[np.float64]:
+    """|x - xhat| of each sample : (sample,), in the unit of the spectra.
+
+    >>> euclidean_distances([[0.0, 0.0], [1.0, 1.0]], [[3.0, 4.0], [1.0, 1.0]])
+    array([5., 0.])
+    """
     x, xhat = _spectra(truth, transferred)
-    return float(np.linalg.norm(x - xhat, axis=1).mean())
+    return np.linalg.norm(x - xhat, axis=1)
 
 
 def negative_cosine(truth: ArrayLike, transferred: ArrayLike) -> float:
@@ -61,11 +70,27 @@ def negative_cosine(truth: ArrayLike, transferred: ArrayLike) -> float:
     >>> negative_cosine([[1.0, 0.0]], [[2.0, 0.0]])
     -1.0
     """
+    return float(cosine_distances(truth, transferred).mean() - 1)
+
+
+def cosine_distances(truth: ArrayLike, transferred: ArrayLike) -> NDArray[np.float64]:
+    """One minus the cosine of the angle between x and xhat, for each sample : (sample,); 0 is perfect.
+
+    Raises
+    ------
+    DataError
+        As `negative_cosine`.
+
+    Examples
+    --------
+    >>> cosine_distances([[1.0, 0.0], [1.0, 0.0]], [[2.0, 0.0], [0.0, 1.0]])
+    array([0., 1.])
+    """
     x, xhat = _spectra(truth, transferred)
     length = np.linalg.norm(x, axis=1) * np.linalg.norm(xhat, axis=1)
     if (length == 0).any():
         raise DataError(explain(f"row {int(length.argmin())}", "a spectrum of zeros has no direction"))
-    return float(-((x * xhat).sum(1) / length).mean())
+    return 1 - (x * xhat).sum(1) / length
 
 
 def k_score(truth: ArrayLike, transferred: ArrayLike, clusters: int = CLUSTERS, seed: int = 0) -> float:
@@ -88,11 +113,37 @@ def k_score(truth: ArrayLike, transferred: ArrayLike, clusters: int = CLUSTERS, 
     >>> k_score(x, x + 0.1)
     1.0
     """
+    one, other = cluster_labels(truth, transferred, clusters, seed)
+    return float((one == other).mean())
+
+
+def cluster_labels(
+    truth: ArrayLike, transferred: ArrayLike, clusters: int = CLUSTERS, seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """K-means cluster of the true spectra that each true and each transferred spectrum falls into.
+
+    Parameters
+    ----------
+    truth, transferred : (sample, channel) array
+    clusters : int
+    seed : int
+
+    Returns
+    -------
+    truth, transferred : (sample,) int array
+        Clusters are numbered from the largest on.
+
+    Raises
+    ------
+    DataError
+        If there are fewer samples than clusters, besides what the others refuse.
+    """
     x, xhat = _spectra(truth, transferred)
     if not 1 <= clusters <= len(x):
         raise DataError(explain("clusters", f"{clusters} of {len(x)} spectra", expected="at most as many as spectra"))
     found = KMeans(clusters, n_init=10, random_state=seed).fit(x)
-    return float((found.labels_ == found.predict(xhat)).mean())
+    place = np.argsort(np.argsort(-np.bincount(found.labels_, minlength=clusters), kind="stable"))
+    return place[found.labels_], place[found.predict(xhat)]
 
 
 def compression_ratio(spectra: int, channels: int, latents: int, parameters: int) -> float:

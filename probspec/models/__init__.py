@@ -8,9 +8,10 @@ from probspec.models.cvae import CVAE
 from probspec.models.minerals import MineralBNN
 from probspec.models.transfer import LatentTransfer
 from probspec.models.uvae import UVAE
+from probspec.models.vae_transfer import VAETransfer
 from probspec.spec import DataSpec
 
-ALL: tuple[type[Model], ...] = (UVAE, MineralBNN, CVAE, LatentTransfer)
+ALL: tuple[type[Model], ...] = (UVAE, MineralBNN, CVAE, LatentTransfer, VAETransfer)
 """Every model, known to saved fits and to the command line by its `name`."""
 
 

@@ -40,20 +40,24 @@ class SiteInfo:
     unit : str
     edges : tuple of float, unit of the site
         Values that are possible but have no density of their own, such as the 0 of a component that is absent.
-    resolution : float, unit of the site
-        An interval that comes closer to an edge than this reaches it.
+    resolution : float or tuple of float, unit of the site
+        An interval that comes closer to an edge than this reaches it; several are those of the labels of the last dim.
     """
 
     dims: tuple[str, ...] = ()
     coords: Mapping[str, tuple[str, ...]] | None = None
     unit: str = ""
     edges: tuple[float, ...] = ()
-    resolution: float = 0.0
+    resolution: float | tuple[float, ...] = 0.0
 
     @property
     def attrs(self) -> dict[str, Any]:
         """What an array of the site's values carries along."""
-        ends = {"edges": list(self.edges), "resolution": self.resolution} if self.edges else {}
+        if not self.edges:
+            return {"unit": self.unit}
+        ends: dict[str, Any] = {"edges": list(self.edges), "resolution": self.resolution}
+        if isinstance(self.resolution, tuple):
+            ends = ends | {"resolution": list(self.resolution), "resolution_dim": self.dims[-1]}
         return {"unit": self.unit} | ends
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyro
@@ -46,16 +46,22 @@ from probspec.spec import DataSpec
 from probspec.supports import describe
 from probspec.training.options import TrainOptions
 from probspec.transfer.basis import Basis
+from probspec.transfer.folds import part_of
+from probspec.transfer.instrument import Instrument
 from probspec.transfer.reading import Reading
 
 LATENTS = 8
-FEWEST = 6  # pairs from which maps can be told apart at all
-VAGUE = 0.98  # most of the prior's variance that a reading may leave
-KEPT = ("secondary", "primary", "held_out", "errors", "left", "sizes")  # of a reading, as buffers
+FEWEST = 6  # samples of both from which maps can be told apart at all
+READ_TOGETHER = 4096  # spectra
+ROUNDING = 1e-6  # of the primary's spread, of float32
 
 
 class LatentTransfer(Model):
     """Spectra of a primary instrument from those of others.
+
+    Of more than 1000 pairs a random part, chosen by the seed of `fit`, is read and used for each secondary,
+    and of the primary's spectra likewise: maps are closed forms whose cost is cubic in their rows, and gain little by
+    more. For sets that a network can learn from there is `VAETransfer`.
 
     Parameters
     ----------
@@ -94,16 +100,9 @@ class LatentTransfer(Model):
         self.register_buffer("directions", torch.eye(latents, channels[self.primary], dtype=torch.float64))
         self.register_buffer("unit", torch.ones(latents))
         self.log_noise = nn.Parameter(torch.zeros(channels[self.primary]))
-        for name in self.secondaries:
-            self.register_buffer(f"turn_{name}", torch.eye(latents))
-            self.register_buffer(f"variance_{name}", torch.full((latents,), 0.5))
-            self.register_buffer(f"level_{name}", torch.zeros(channels[name]))
-            self.register_buffer(f"loading_{name}", torch.zeros(latents, channels[name]))
-            self.register_buffer(f"noise_{name}", torch.ones(channels[name]))
+        self.instruments = nn.ModuleDict({name: Instrument(latents, channels[name]) for name in self.secondaries})
         real = describe(self.site.support) == "real"
         self.bent = None if real else ConditionalGuide(self.site, latents, "affine")
-        self.readings: dict[str, Reading] = {}
-        self.made: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def default_priors(cls, spec: DataSpec, latents: int = LATENTS) -> Priors:
@@ -118,9 +117,9 @@ class LatentTransfer(Model):
                 law = dist.Normal(self.expected(z), self.log_noise.exp()).to_event(1)
                 pyro.sample(self.primary, law, obs=batch.x[self.primary])
             for name in self.secondaries:
-                told, variance = self.told(batch, name)
+                told, variance = self._told(batch, name)
                 with poutine.mask(mask=batch.present[name] & ~batch.present[self.primary]):
-                    law = dist.Normal(z @ self.get_buffer(f"turn_{name}"), variance.sqrt()).to_event(1)
+                    law = dist.Normal(z @ self.instrument(name).turn, variance.sqrt()).to_event(1)
                     pyro.sample(f"reading_{name}", law, obs=told)
 
     def guide(self, batch: Batch) -> None:
@@ -132,14 +131,12 @@ class LatentTransfer(Model):
         """Spectra of the primary : (..., sample, channel)."""
         return self.centre.to(z) + (z * self.unit) @ self.directions.to(z)
 
-    def told(self, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
-        """What a reading says of the latent in the axes of its error, and its variance : (sample, latent) each.
+    def instrument(self, name: str) -> Instrument:
+        """What is kept of a secondary."""
+        return cast(Instrument, self.instruments[name])
 
-        Maps answer with posterior means, which are drawn towards the average; here that pull is taken back, so that
-        any prior can be put in its place.
-        """
-        left = (self.get_buffer(f"variance_{name}") * batch.extras[f"width_{name}"].square()).clamp(max=VAGUE)
-        return batch.extras[f"mean_{name}"] @ self.get_buffer(f"turn_{name}") / (1 - left), left / (1 - left)
+    def _told(self, batch: Batch, name: str) -> tuple[Tensor, Tensor]:
+        return self.instrument(name).told(batch.extras[f"mean_{name}"], batch.extras[f"width_{name}"])
 
     def posterior_law(self, batch: Batch) -> TorchDistribution:
         """Closed form for a normal prior; a flow about it for one of another support."""
@@ -171,98 +168,94 @@ class LatentTransfer(Model):
         noise = (2 * self.log_noise).exp().expand(len(batch), -1)
         yield self.unit.double()[:, None] * self.directions, noise, here, batch.x[self.primary] - self.centre
         for name in self.secondaries:
-            told, variance = self.told(batch, name)
-            yield self.get_buffer(f"turn_{name}").double(), variance, batch.present[name] & ~here, told
+            told, variance = self._told(batch, name)
+            yield self.instrument(name).turn.double(), variance, batch.present[name] & ~here, told
 
     # Learning and asking.
 
     def prepare(self, spectra: Spectra, seed: int) -> dict[str, Tensor]:
-        """Directions of all primary spectra, then the reading of each secondary from its pairs."""
+        """Directions of the primary's spectra, then the reading of each secondary from its pairs."""
         here = spectra.present(self.primary)
-        y = spectra.spectra(self.primary).astype(np.float64)
-        basis = Basis.of(y[here], len(self.unit))
+        y = self._read(spectra, self.primary, part_of(here, child_seed(seed, len(self.secondaries))))
+        basis = Basis.of(y, len(self.unit))
         if len(basis.directions) < len(self.unit):
             problem, most = f"{here.sum()} primary spectra", len(basis.directions)
             raise DataError(explain(f"spectra/{self.primary}", problem, fix=f"latents={most}"))
-        self._settle(basis, y[here])
-        self.readings = {}
+        self.centre, self.directions = torch.from_numpy(basis.centre), torch.from_numpy(basis.directions)
+        self.unit = torch.from_numpy(basis.scores(y).std(0) + 1e-12).to(self.unit)
         extras: dict[str, Tensor] = {}
         for number, name in enumerate(self.secondaries):
-            both = here & spectra.present(name)
-            if both.sum() < FEWEST:
-                problem, expected = f"{both.sum()} spectra of samples that the primary has too", f"at least {FEWEST}"
-                raise DataError(explain(f"spectra/{name}", problem, expected=expected))
-            x = spectra.spectra(name).astype(np.float64)[both]
-            reading = Reading.fit(x, y[both], basis, child_seed(seed, number))
-            self._keep(name, reading)
-            mean, width = basis.scores(y[both]) + reading.errors, reading.widening(x, own=True)
-            extras |= self._extras(name, both, mean, width)
-        left = np.mean([reading.left for reading in self.readings.values()], 0)
-        self.log_noise.data = torch.from_numpy(0.5 * np.log(left + 1e-12 * left.mean() + 1e-300)).to(self.log_noise)
+            extras |= self._learn(spectra, name, basis, child_seed(seed, number))
+        left = np.mean([self.reading(name).left for name in self.secondaries], 0)
+        floor = ROUNDING**2 * y.var(0).mean() + 1e-60  # directions may explain all of a few channels
+        self.log_noise.data = torch.from_numpy(0.5 * np.log(left + floor)).to(self.log_noise)
         return extras
 
-    def _settle(self, basis: Basis, spectra: NDArray[np.float64]) -> None:
-        self.centre, self.directions = torch.from_numpy(basis.centre), torch.from_numpy(basis.directions)
-        self.unit = torch.from_numpy(basis.scores(spectra).std(0) + 1e-12).to(self.unit)
+    def _learn(self, spectra: Spectra, name: str, basis: Basis, seed: int) -> dict[str, Tensor]:
+        """The reading of a secondary; its extras are those of rows that it has not seen."""
+        both = spectra.present(self.primary) & spectra.present(name)
+        groups = np.arange(len(spectra)) if spectra.groups is None else spectra.groups
+        if len(np.unique(groups[both])) < FEWEST:
+            problem = f"{len(np.unique(groups[both]))} samples that the primary has too"
+            raise DataError(explain(f"spectra/{name}", problem, expected=f"at least {FEWEST}"))
+        used = part_of(both, seed)
+        x, y = (self._read(spectra, modality, used) for modality in (name, self.primary))
+        reading = Reading.fit(x, y, basis, seed, groups[used])
+        self.instrument(name).keep(reading, self.unit.double().numpy())
+        mean, width = basis.scores(y) + reading.errors, reading.widening(x, own=True)
+        return self._extras(name, len(spectra), used, mean, width)
 
-    def _keep(self, name: str, reading: Reading) -> None:
-        """A reading, and its error in units of the latent along axes in which it is independent."""
-        self.readings[name] = reading
-        unit = self.unit.double().numpy()
-        values, vectors = np.linalg.eigh(reading.covariance() / unit[:, None] / unit)
-        setattr(self, f"turn_{name}", torch.from_numpy(vectors).to(self.unit))
-        setattr(self, f"variance_{name}", torch.from_numpy(values.clip(1e-8)).to(self.unit))
-        self._simulate(name, reading)
-        for part in KEPT:
-            self.register_buffer(f"{part}_{name}", torch.from_numpy(getattr(reading, part).copy()))
-        self.made[name] = {"rule": reading.rule, "maps": [list(found) for found in reading.maps]}
-
-    def _simulate(self, name: str, reading: Reading) -> None:
-        """How the secondary sees the latent, by least squares; only simulated spectra rest on it."""
-        z = reading.basis.scores(reading.primary) / self.unit.double().numpy()
-        level, *loading = np.linalg.lstsq(np.column_stack([np.ones(len(z)), z]), reading.secondary, rcond=None)[0]
-        left = reading.secondary - level - z @ np.array(loading)
-        for part, values in (("level", level), ("loading", np.array(loading)), ("noise", left.std(0))):
-            setattr(self, f"{part}_{name}", torch.from_numpy(values).to(self.unit))
+    def _read(self, spectra: Spectra, modality: str, rows_read: NDArray[np.int64]) -> NDArray[np.float64]:
+        return spectra.spectra(modality, rows_read).astype(np.float64)
 
     def _extras(
-        self, name: str, rows_there: NDArray[np.bool_], mean: NDArray[np.float64], width: NDArray[np.float64]
+        self, name: str, count: int, known: NDArray[np.int64], mean: NDArray[np.float64], width: NDArray[np.float64]
     ) -> dict[str, Tensor]:
-        told = torch.zeros(len(rows_there), len(self.unit))
-        told[rows_there] = (torch.from_numpy(mean) / self.unit.double()).float()
-        widths = torch.ones(len(rows_there), 1)
-        widths[rows_there] = torch.from_numpy(width).float()[:, None]
+        """What is told of some rows; a row that has the primary is not asked for more."""
+        told, widths = torch.zeros(count, len(self.unit)), torch.ones(count, 1)
+        told[known] = (torch.from_numpy(mean) / self.unit.double()).float()
+        widths[known] = torch.from_numpy(width).float()[:, None]
         return {f"mean_{name}": told, f"width_{name}": widths}
 
     def encode(self, spectra: Spectra) -> dict[str, Tensor]:
         """What the readings say of new spectra."""
         extras: dict[str, Tensor] = {}
         for name in self.secondaries:
-            there = spectra.present(name) if name in spectra.axes else np.zeros(len(spectra), dtype=bool)
-            mean, width = np.zeros((0, len(self.unit))), np.zeros(0)
-            if there.any():
-                x = spectra.spectra(name).astype(np.float64)[there]
-                mean, width = self.reading(name).scores(x), self.reading(name).widening(x)
-            extras |= self._extras(name, there, mean, width)
+            there = np.flatnonzero(spectra.present(name)) if name in spectra.axes else np.zeros(0, dtype=np.int64)
+            means, widths = [np.zeros((0, len(self.unit)))], [np.zeros(0)]
+            for start in range(0, len(there), READ_TOGETHER):
+                x = self._read(spectra, name, there[start : start + READ_TOGETHER])
+                means.append(self.reading(name).scores(x))
+                widths.append(self.reading(name).widening(x))
+            extras |= self._extras(name, len(spectra), there, np.concatenate(means), np.concatenate(widths))
         return extras
 
     def reading(self, name: str) -> Reading:
-        """The reading of a secondary; that of a loaded model is made anew from what it kept."""
-        if name not in self.readings:
-            kept = {part: self.get_buffer(f"{part}_{name}").numpy() for part in KEPT}
-            basis = Basis(self.centre.numpy(), self.directions.numpy())
-            maps = tuple(tuple(found) for found in self.made[name]["maps"])
-            self.readings[name] = Reading(basis=basis, maps=maps, rule=self.made[name]["rule"], **kept)
-        return self.readings[name]
+        """The reading of a secondary."""
+        return self.instrument(name).reading(Basis(self.centre.numpy(), self.directions.numpy()))
+
+    def transferred(self, spectra: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+        """Most probable spectra of the primary : (sample, channel of the primary), in its unit.
+
+        Parameters
+        ----------
+        spectra : (sample, channel) array
+            Of the secondary `name`.
+        """
+        return self.reading(name).transferred(spectra)
+
+    def band(
+        self, spectra: NDArray[np.float64], name: str, prob: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ends between which a channel lies with probability `prob` : (sample, channel of the primary) each."""
+        return self.reading(name).band(spectra, prob)
 
     def predict_spectra(self, batch: Batch, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Spectra of every instrument, with noise; those of secondaries as a linear law of the latent makes them."""
         z = values["latent"]
-        laws = {self.primary: (self.expected(z), self.log_noise.exp())}
-        for name in self.secondaries:
-            level, loading, noise = (self.get_buffer(f"{part}_{name}") for part in ("level", "loading", "noise"))
-            laws[name] = level + z @ loading, noise
-        return {name: mean + noise * torch.randn_like(mean) for name, (mean, noise) in laws.items()}
+        mean = self.expected(z)
+        made = {self.primary: mean + self.log_noise.exp() * torch.randn_like(mean)}
+        return made | {name: self.instrument(name).law.sample(z) for name in self.secondaries}
 
     def example(self, seed: int = 0) -> Batch:
         """Eight samples; the last two are not measured by the primary."""
@@ -290,16 +283,13 @@ class LatentTransfer(Model):
         return {"latent": SiteInfo(("direction",), None, "")}
 
     def architecture(self) -> dict[str, Any]:
-        """Maps of the readings, and the sizes of what they keep."""
-        sizes = {name: {part: list(self.get_buffer(f"{part}_{name}").shape) for part in KEPT} for name in self.made}
-        return {"made": self.made, "sizes": sizes}
+        """What readings are made of."""
+        return {name: self.instrument(name).architecture() for name in self.secondaries}
 
     def build(self, architecture: dict[str, Any]) -> None:
         """Make room for them."""
-        self.made = architecture["made"]
-        for name, parts in architecture["sizes"].items():
-            for part, shape in parts.items():
-                self.register_buffer(f"{part}_{name}", torch.zeros(shape, dtype=torch.float64))
+        for name, part in architecture.items():
+            self.instrument(name).build(part)
 
     def options(self, count: int) -> TrainOptions:
         """Nothing is left to train: everything is set in closed form."""

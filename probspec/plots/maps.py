@@ -23,6 +23,7 @@ def element_map(
     values: ArrayLike,
     *,
     names: Sequence[str] | None = None,
+    colours: Sequence[str] | None = None,
     colormap: str = "viridis",
     quantity: str = "",
     unit: str = "",
@@ -38,6 +39,8 @@ def element_map(
         A quantity, NaN where not measured; or, where `names` is given, numbers of classes, -1 where there is none.
     names : sequence of str, optional
         All classes; those that occur are listed with their share of the classified pixels.
+    colours : sequence of str, optional
+        Of the classes, in the order of `names`; those of the palette where left out.
     colormap : str
         Of a quantity.
     quantity, unit : str
@@ -62,7 +65,7 @@ def element_map(
         image = ax.imshow(np.ma.masked_invalid(table.astype(float)), cmap=colormap, interpolation="nearest")
         ax.figure.colorbar(image, ax=ax, label=heading(quantity_of(values, quantity), unit_of(values, unit)))
     else:
-        _classes(ax, table, names)
+        _classes(ax, table, names, colours)
     ax.set_facecolor(BLANK)
     if pixel is None:
         ax.set(xlabel="x (pixel)", ylabel="y (pixel)")
@@ -82,12 +85,14 @@ def shades(count: int) -> list[tuple[float, float, float]]:
     return found
 
 
-def _classes(ax: Axes, table: np.ndarray, names: Sequence[str]) -> None:
+def _classes(ax: Axes, table: np.ndarray, names: Sequence[str], given: Sequence[str] | None) -> None:
     if table.dtype.kind not in "iu" or table.max() >= len(names) or table.min() < -1:
         problem = f"{table.dtype} from {table.min()} to {table.max()}"
         expected = f"integers from -1 (none) to {len(names) - 1}, the places of the names"
         raise QueryError(explain("values", problem, expected=expected))
-    colours, known = shades(len(names)), table >= 0
+    if given is not None and len(given) != len(names):
+        raise QueryError(explain("colours", f"{len(given)}", expected=f"{len(names)}, one for each name"))
+    colours, known = shades(len(names)) if given is None else [to_rgb(one) for one in given], table >= 0
     limits = {"vmin": -0.5, "vmax": len(names) - 0.5}
     ax.imshow(np.ma.masked_less(table, 0), cmap=ListedColormap(colours), interpolation="nearest", **limits)
     shares = np.bincount(table[known], minlength=len(names)) / max(known.sum(), 1)

@@ -70,6 +70,23 @@ class Pairs:
         """Of the primary's spectra."""
         return self.basis.scores(self.primary)
 
+    @cached_property
+    def principal(self) -> views.Principal:
+        """Principal directions of the secondary."""
+        return views.Principal.of(self.secondary)
+
+    @cached_property
+    def half_whitened(self) -> tuple[Array, Array]:
+        """Features of the training rows, and of the new ones."""
+        return self.principal.half_whitened(self.secondary), self.principal.half_whitened(self.new)
+
+    def viewed(self, view: str) -> tuple[Array, Array]:
+        """Features of the training rows, and of the new ones, in a view."""
+        if view == "half-whitened":
+            return self.half_whitened
+        seen = views.VIEWS[view]
+        return seen(self.secondary, self.secondary), seen(self.new, self.secondary)
+
 
 def readings(pairs: Pairs) -> dict[Name, Array]:
     """What every map says of the new spectra : (new row, latent) each."""
@@ -81,15 +98,15 @@ def readings(pairs: Pairs) -> dict[Name, Array]:
 
 def _ridges(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
     for view, penalties in PENALTIES.items():
-        known, new = (views.VIEWS[view](x, pairs.secondary) for x in (pairs.secondary, pairs.new))
+        known, new = pairs.viewed(view)
         for name, kernel in KERNELS.items():
             path = ridge_path(kernel(known, known), kernel(new, known), pairs.scores, penalties)
             yield from (((name, view, penalty), read) for penalty, read in zip(penalties, path, strict=True))
 
 
 def _robust(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
-    known, new = (views.half_whitened(x, pairs.secondary) for x in (pairs.secondary, pairs.new))
-    places, scores = views.white(pairs.secondary, pairs.secondary, PLACES), pairs.scores
+    known, new = pairs.half_whitened
+    places, scores = pairs.principal.white(pairs.secondary, PLACES), pairs.scores
     for name, kernel in KERNELS.items():
         inside, towards = kernel(known, known), kernel(new, known)
         for penalty in ROBUST:
@@ -105,25 +122,23 @@ def _robust(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
 
 
 def _sparse(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
-    known, new = (views.half_whitened(x, pairs.secondary) for x in (pairs.secondary, pairs.new))
+    known, new = pairs.half_whitened
     (others,) = ridge_path(linear(known, known), linear(new, known), pairs.scores, (1e-3,))
-    for view in SPARSE:
-        for count in COUNTS:
-            if count > len(known) // 2:
-                continue
-            known, new = (_principal(x, pairs.secondary, view, count) for x in (pairs.secondary, pairs.new))
+    counts = [count for count in COUNTS if count <= len(known) // 2]
+    for view, seen in SPARSE.items() if counts else ():
+        rows = (pairs.secondary, pairs.new)
+        known, new = (pairs.principal.white(x, COUNTS[-1]) for x in rows)
+        if seen is not None:
+            # Beside the first two scores of the spectra themselves.
+            inside = views.Principal.of(seen(pairs.secondary))
+            known, new = (
+                np.hstack([own[:, :2], inside.white(seen(x), COUNTS[-1])])
+                for own, x in zip((known, new), rows, strict=True)
+            )
+        for count in counts:
             read = others.copy()
-            read[:, :LEADING] = sparse(known, pairs.scores[:, :LEADING], new)
+            read[:, :LEADING] = sparse(known[:, :count], pairs.scores[:, :LEADING], new[:, :count])
             yield ("sparse", view, count), read
-
-
-def _principal(spectra: Array, training: Array, view: str, count: int) -> Array:
-    """Principal scores of a view, beside the first two of the spectra themselves."""
-    seen = SPARSE[view]
-    if seen is None:
-        return views.white(spectra, training, count)
-    own = views.white(spectra, training, 2)
-    return np.hstack([own, views.white(seen(spectra), seen(training), count - own.shape[1])])
 
 
 def _difference(pairs: Pairs) -> Iterator[tuple[Name, Array]]:

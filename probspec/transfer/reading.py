@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from probspec.seeding import child_seed
 from probspec.transfer.basis import Basis, has_lines
+from probspec.transfer.folds import left_out
 from probspec.transfer.maps import PLACES, Name, Pairs, readings
 from probspec.transfer.regressions import distances, median_distance
 from probspec.transfer.stacking import Evidence, choose, neighbours, rules
-from probspec.transfer.views import white
+from probspec.transfer.views import Principal
 
 Array = NDArray[np.float64]
 
-FOLDS = 10
 WIDTH = 0.25  # of the neighbourhood in which errors are alike
 PRIOR_ROWS = 3.0  # rows' worth of belief that errors are everywhere the same
 LEAST = 1e-9  # of the primary's spread, below which an error is taken for rounding
@@ -48,6 +50,8 @@ class Reading:
         Variance of the primary's channels that no latent explains.
     sizes : (sample,) array
         How large the error of each training row is, one on average.
+    groups : (sample,) array of whole numbers
+        Rows of one number are repeats of one sample.
     """
 
     basis: Basis
@@ -59,9 +63,12 @@ class Reading:
     errors: Array
     left: Array
     sizes: Array
+    groups: Array
 
     @classmethod
-    def fit(cls, secondary: Array, primary: Array, basis: Basis, seed: int = 0) -> Reading:
+    def fit(
+        cls, secondary: Array, primary: Array, basis: Basis, seed: int = 0, groups: NDArray[Any] | None = None
+    ) -> Reading:
         """Learn from paired spectra.
 
         Parameters
@@ -69,28 +76,47 @@ class Reading:
         secondary, primary : (sample, channel) array
         basis : Basis
         seed : int
+        groups : (sample,) array, optional
+            Repeats of one sample, held out together; every row by itself where left out.
         """
-        held_out, maps = _held_out(secondary, primary, basis, child_seed(seed, 0))
+        groups = np.arange(len(primary)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        groups = groups.astype(np.float64)
+        held_out, maps = _held_out(secondary, primary, basis, groups, child_seed(seed, 0))
         truth = basis.scores(primary)
-        near = _near(secondary, secondary)
-        allowed = rules(families_of(maps), len(truth), has_lines(primary))
+        near = _near(secondary, secondary, Principal.of(secondary))
+        allowed = rules(families_of(maps), len(np.unique(groups)), has_lines(primary))
         evidence = Evidence(held_out, truth, held_out, near)
-        rule, said = choose(evidence, allowed, near, child_seed(seed, 1))
+        rule, said = choose(evidence, allowed, near, groups, child_seed(seed, 1))
         errors = said - truth
         beyond = primary - basis.spectra(truth)
         left = (beyond**2).mean(0) * len(primary) / max(len(primary) - len(basis.directions) - 1, 1)
         size = (errors**2).sum(1) + (beyond**2).sum(1)
         floor = LEAST * max(float((truth**2).sum(1).mean()), 1e-300)
         sizes = (size + floor) / (size.mean() + floor)
-        return cls(basis, secondary, primary, held_out, maps, rule, errors, left, sizes)
+        return cls(basis, secondary, primary, held_out, maps, rule, errors, left, sizes, groups)
+
+    @cached_property
+    def principal(self) -> Principal:
+        """Principal directions of the training rows of the secondary."""
+        return Principal.of(self.secondary)
 
     def scores(self, new: Array) -> Array:
         """Most probable scores of the primary : (new row, latent)."""
         said = readings(Pairs(self.secondary, self.primary, new, self.basis))
         told = np.stack([said[name] for name in self.maps])
-        near = _near(new, self.secondary)
+        near = _near(new, self.secondary, self.principal)
         evidence = Evidence(self.held_out, self.basis.scores(self.primary), told, near)
-        return rules(families_of(self.maps), len(self.secondary), has_lines(self.primary))[self.rule](evidence)
+        return rules(families_of(self.maps), len(np.unique(self.groups)), has_lines(self.primary))[self.rule](evidence)
+
+    def transferred(self, new: Array) -> Array:
+        """Most probable spectra of the primary : (new row, channel)."""
+        return self.basis.spectra(self.scores(new))
+
+    def band(self, new: Array, prob: float) -> tuple[Array, Array]:
+        """Ends between which a channel of the primary lies with probability `prob` : (new row, channel) each."""
+        mean = self.transferred(new)
+        half = self.factor(prob) * self.widening(new)[:, None] * self.spread()
+        return mean - half, mean + half
 
     def widening(self, new: Array, own: bool = False) -> Array:
         """How many times the usual error is to be expected, from the neighbours : (new row,).
@@ -99,11 +125,11 @@ class Reading:
         ----------
         new : (new row, channel) array
         own : bool
-            Whether the rows are the training rows themselves, which then say nothing of their own error.
+            Whether the rows are the training rows themselves, which then say nothing of their own sample's error.
         """
-        weights = neighbours(_near(new, self.secondary), WIDTH)
+        weights = neighbours(_near(new, self.secondary, self.principal), WIDTH)
         if own:
-            np.fill_diagonal(weights, 0.0)
+            weights[self.groups[:, None] == self.groups] = 0.0
         level = (weights @ self.sizes + PRIOR_ROWS) / (weights.sum(1) + PRIOR_ROWS)
         return np.sqrt(level)
 
@@ -126,16 +152,15 @@ class Reading:
         return float(np.quantile(np.abs(errors) / spread / self.widening(self.secondary, own=True)[:, None], prob))
 
 
-def _held_out(secondary: Array, primary: Array, basis: Basis, seed: int) -> tuple[Array, tuple[Name, ...]]:
+def _held_out(
+    secondary: Array, primary: Array, basis: Basis, groups: Array, seed: int
+) -> tuple[Array, tuple[Name, ...]]:
     """What each map says of rows left out, and the maps that can be made of fewer rows too."""
-    order = np.random.default_rng(seed).permutation(len(secondary))
     said: dict[Name, Array] = {}
-    for fold in range(min(FOLDS, len(order))):
-        asked = order[fold::FOLDS]
-        taught = np.setdiff1d(order, asked)
+    for taught, asked in left_out(groups, seed):
         pairs = Pairs(secondary[taught], primary[taught], secondary[asked], basis)
         for name, scores in readings(pairs).items():
-            said.setdefault(name, np.full((len(order), len(basis.directions)), np.nan))[asked] = scores
+            said.setdefault(name, np.full((len(primary), len(basis.directions)), np.nan))[asked] = scores
     maps = tuple(name for name in readings(Pairs(secondary, primary, secondary[:1], basis)) if name in said)
     maps = tuple(name for name in maps if np.isfinite(said[name]).all())
     return np.stack([said[name] for name in maps]), maps
@@ -146,7 +171,7 @@ def families_of(maps: Sequence[Name]) -> list[str]:
     return [str(name[0]) for name in maps]
 
 
-def _near(new: Array, training: Array) -> Array:
+def _near(new: Array, training: Array, principal: Principal) -> Array:
     """Squared distances in principal scores, in units of the median one."""
-    places = white(training, training, PLACES)
-    return distances(white(new, training, PLACES), places) / median_distance(places)
+    places = principal.white(training, PLACES)
+    return distances(principal.white(new, PLACES), places) / median_distance(places)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from probspec.transfer.folds import left_out
+
 Array = NDArray[np.float64]
 
 FEW = 100
-FOLDS = 10
 FAVOURED, SHARE = "sparse", 0.5
 """The family that is believed in before the data speak, by half: on sets of 45 to 60 samples it was the best."""
 
@@ -100,15 +101,15 @@ def both(seen: Evidence) -> Array:
     return 0.5 * stacked(seen) + 0.5 * local(0.4)(seen)
 
 
-def rules(families: Sequence[str], rows: int, lines: bool) -> dict[str, Rule]:
-    """Rules that may be asked, given so many rows, of smooth spectra or of lines."""
+def rules(families: Sequence[str], samples: int, lines: bool) -> dict[str, Rule]:
+    """Rules that may be asked, given so many samples, of smooth spectra or of lines."""
     prior = {"believed": believed(families)}
-    if rows < FEW:
+    if samples < FEW:
         return {"stacked": stacked} if lines else prior
     return prior | {"stacked": stacked, "local .25": local(0.25), "local .4": local(0.4), "both": both}
 
 
-def choose(seen: Evidence, rules: dict[str, Rule], near: Array, seed: int) -> tuple[str, Array]:
+def choose(seen: Evidence, rules: dict[str, Rule], near: Array, groups: Array, seed: int) -> tuple[str, Array]:
     """Best rule on rows left out once more, and its out-of-fold scores.
 
     Parameters
@@ -118,6 +119,8 @@ def choose(seen: Evidence, rules: dict[str, Rule], near: Array, seed: int) -> tu
     rules : dict of name -> Rule
     near : (sample, sample) array
         Squared distances among the training rows.
+    groups : (sample,) array
+        Rows of one group are left out together.
     seed : int
 
     Returns
@@ -125,11 +128,8 @@ def choose(seen: Evidence, rules: dict[str, Rule], near: Array, seed: int) -> tu
     name : str
     scores : (sample, latent) array
     """
-    rows = np.random.default_rng(seed).permutation(len(seen.truth))
     answers = {name: np.zeros_like(seen.truth) for name in rules}
-    for fold in range(min(FOLDS, len(rows))):
-        asked = rows[fold::FOLDS]
-        taught = np.setdiff1d(rows, asked)
+    for taught, asked in left_out(groups, seed):
         question = seen.rows(taught, asked, near[np.ix_(asked, taught)])
         for name, rule in rules.items():
             answers[name][asked] = rule(question)

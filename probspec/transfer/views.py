@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,33 +53,43 @@ def autoscaled(spectra: Array, training: Array) -> Array:
     return (spectra - training.mean(0)) / scale / np.sqrt(spectra.shape[1])
 
 
-def half_whitened(spectra: Array, training: Array) -> Array:
-    """Principal scores, divided by the root of their spread: weak directions count for more."""
-    scores, size = principal(spectra, training)
-    known, _ = principal(training, training)
-    weight = np.sqrt(size[0] / size)
-    return scores * weight / np.sqrt(max(((known * weight) ** 2).sum(1).mean(), TINY))
+@dataclass(frozen=True)
+class Principal:
+    """Principal directions of training rows, made once for all that is read from them.
 
+    Parameters
+    ----------
+    centre : (channel,) array
+    directions : (score, channel) array
+    size : (score,) array
+        Spread of each score over the training rows.
+    """
 
-def principal(spectra: Array, training: Array) -> tuple[Array, Array]:
-    """Principal scores of spectra and the spread of each over the training rows."""
-    centre = training.mean(0)
-    _, size, directions = np.linalg.svd(training - centre, full_matrices=False)
-    kept = size > max(FLOOR * size[0], TINY)
-    kept[0] = True
-    size = np.maximum(size[kept] / np.sqrt(len(training)), TINY)
-    return (spectra - centre) @ directions[kept].T, size
+    centre: Array
+    directions: Array
+    size: Array
 
+    @classmethod
+    def of(cls, training: Array) -> Principal:
+        """Decompose training rows : (sample, channel)."""
+        centre = training.mean(0)
+        _, size, directions = np.linalg.svd(training - centre, full_matrices=False)
+        kept = size > max(FLOOR * size[0], TINY)
+        kept[0] = True
+        return cls(centre, directions[kept], np.maximum(size[kept] / np.sqrt(len(training)), TINY))
 
-def white(spectra: Array, training: Array, count: int) -> Array:
-    """First principal scores, each of unit variance over the training rows."""
-    scores, size = principal(spectra, training)
-    return scores[:, :count] / size[:count]
+    def white(self, spectra: Array, count: int) -> Array:
+        """First scores, each of unit variance over the training rows."""
+        return (spectra - self.centre) @ self.directions[:count].T / self.size[:count]
+
+    def half_whitened(self, spectra: Array) -> Array:
+        """Scores divided by the root of their spread: weak directions count for more."""
+        total = np.sqrt(max(float(self.size.sum()), TINY))
+        return (spectra - self.centre) @ self.directions.T / np.sqrt(self.size) / total
 
 
 VIEWS: dict[str, View] = {
     "raw": block,
-    "half-whitened": half_whitened,
     "with derivative": with_derivative,
     "autoscaled": autoscaled,
 }
