@@ -11,11 +11,13 @@ import probspec as ps
 from probspec.augmentation import (
     STRATEGIES,
     Equalised,
+    FlowPrior,
     Interpolation,
     Loaded,
     NetworkOptions,
     Networks,
     PhysicsCheck,
+    TrainingPairs,
     Uniform,
     choose_strategy,
     compare_arms,
@@ -26,13 +28,42 @@ from probspec.errors import DataError, FitError, QueryError
 RNG = np.random.default_rng(0)
 
 
+def seen(C, latents=None):
+    """Training pairs whose nuisances are known."""
+    latents = np.random.default_rng(3).standard_normal((len(C), 2)) if latents is None else latents
+    return TrainingPairs(C, lambda rows, seed: latents[rows])
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_strategies_stay_in_the_range(name):
     C = pairs(25)[1]
-    drawn = STRATEGIES[name].rows(C, 500, np.random.default_rng(1))
+    first, again = (STRATEGIES[name].sampler(seen(C)) for _ in range(2))
+    drawn, z = first(500, np.random.default_rng(1))
     limit = 1e-12 + C.max(0)
     assert drawn.shape == (500, 3) and (drawn <= limit).all() and (drawn >= C.min(0) - 1e-12).all()
-    assert np.array_equal(drawn, STRATEGIES[name].rows(C, 500, np.random.default_rng(1)))
+    assert z is None or z.shape == (500, 2)
+    for one, other in zip((drawn, z), again(500, np.random.default_rng(1)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_latent_strategies_draw_where_spectra_were():
+    """Nuisances on a ring around nothing, in step with the concentrations: a prior would fill the middle."""
+    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    ring, C = np.column_stack([np.cos(angle), np.sin(angle)]), angle[:, None] + 1.0
+    radius, agreement = {}, {}
+    for name in ("aggregate_posterior", "uniform_latent", "flow_prior"):
+        c, z = STRATEGIES[name].sampler(seen(C, ring))(2000, np.random.default_rng(0))
+        radius[name] = np.linalg.norm(z, axis=1)
+        agreement[name] = (z * np.column_stack([np.cos(c[:, 0] - 1), np.sin(c[:, 0] - 1)])).sum(1).mean()
+    assert np.allclose(radius["aggregate_posterior"], 1) and agreement["aggregate_posterior"] > 0.999
+    assert (radius["flow_prior"] < 0.5).mean() < 0.5 * (radius["uniform_latent"] < 0.5).mean()
+    assert agreement["flow_prior"] > 0.5 > abs(agreement["uniform_latent"])
+
+
+def test_a_flow_that_cannot_be_trained_is_refused():
+    for wrong in ({"steps": 0}, {"blur": 0.0}):
+        with pytest.raises(DataError, match="FlowPrior"):
+            FlowPrior(**wrong)
 
 
 def test_a_uniform_strategy_fills_the_range_and_an_empirical_one_does_not():

@@ -16,7 +16,9 @@ from probspec.augmentation import (
     Choice,
     Networks,
     PhysicsCheck,
+    Sampler,
     Strategy,
+    TrainingPairs,
     choose_strategy,
     strategy_of,
 )
@@ -186,33 +188,35 @@ class SpectralAugmenter(BaseEstimator):
     def _accepted(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array]:
         """Make pairs, and make anew the rejected ones, a few times at most."""
         self.rejected_ = 0
-        x, c = self._made(n, given, strategy, child_seed(seed, 0))
+        draw = strategy.sampler(TrainingPairs(self.C_, self._encode)) if given is None else None
+        x, c = self._made(np.arange(n), draw, given, child_seed(seed, 0))
         for turn in range(1, ROUNDS + 1):
             wrong = np.flatnonzero(~self.check_.accepts(x, c))
             if not len(wrong):
                 return x, c
             self.rejected_ += len(wrong)
-            again = None if given is None else given[wrong]
-            x[wrong], c[wrong] = self._made(len(wrong), again, strategy, child_seed(seed, turn))
+            x[wrong], c[wrong] = self._made(wrong, draw, given, child_seed(seed, turn))
         good = self.check_.accepts(x, c) | (given is not None)
         if not good.any():
             return x[:0], c[:0]
         fill = np.where(good, np.arange(n), np.random.default_rng(seed).choice(np.flatnonzero(good), n))
         return x[fill], c[fill]
 
-    def _made(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array]:
-        """Make pairs, unchecked."""
-        rng = np.random.default_rng(child_seed(seed, 0))
-        c = strategy.rows(self.C_, n, rng) if given is None else given.copy()
-        z = None
-        if strategy.nuisance == "posterior" and given is None and n:
-            row = rng.integers(len(self.C_), size=n)
-            c = self.C_[row].copy()
-            z = self.fit_.model.encode_nuisance(_tensor(self.X_[row]), _tensor(c), child_seed(seed, 1))
-        if not n:
+    def _made(
+        self, rows: NDArray[np.int64], draw: Sampler | None, given: Array | None, seed: int
+    ) -> tuple[Array, Array]:
+        """Make pairs, unchecked: of drawn concentrations, or of these rows of given ones."""
+        c, z = draw(len(rows), np.random.default_rng(child_seed(seed, 0))) if draw else (given[rows], None)
+        if not len(rows):
             return np.empty((0, self.n_features_in_)), c
-        x = self.fit_.model.generate(_tensor(c), child_seed(seed, 2), z).double().numpy()
+        made = self.fit_.model.generate(_tensor(c), child_seed(seed, 2), None if z is None else _tensor(z))
+        x = made.double().numpy()
         return x, self.labeller_.predict(x) if self.method == "vae" else c
+
+    def _encode(self, rows: NDArray[np.int64], seed: int) -> Array:
+        """One draw of the nuisance of each of some training rows : (row, direction)."""
+        model = self.fit_.model
+        return model.encode_nuisance(_tensor(self.X_[rows]), _tensor(self.C_[rows]), seed).double().numpy()
 
     def _asked(self, n: int, C: ArrayLike) -> Array:
         if self.method == "vae":
