@@ -37,7 +37,8 @@ def compare_augmentation(
     ions : sequence of str, optional
         Names of the columns of C.
     augmenters : dict of name -> SpectralAugmenter, optional
-        Arms beside the plain one; as published, both generate as many pairs as there are training pairs.
+        Arms beside the plain one; where left out, a VAE's as published, with as many pairs as there are training pairs,
+        and that of `SpectralAugmenter` with its defaults.
     options : NetworkOptions, optional
         Of the regression networks; the published ones where left out.
     seed : int
@@ -58,7 +59,10 @@ def compare_augmentation(
     """
     x, c = complete_pairs(X, C)
     if augmenters is None:
-        augmenters = {"VAE": SpectralAugmenter("vae"), "cVAE": SpectralAugmenter("cvae")}
+        augmenters = {
+            "VAE": SpectralAugmenter("vae", n_generated=len(x) - len(x) // folds),
+            "cVAE": SpectralAugmenter("cvae"),
+        }
     arms = {name: partial(_resampled, augmenter) for name, augmenter in augmenters.items()}
     return compare_arms(x, c, {"plain": _as_given} | arms, folds, ions, options, only, seed)
 

@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 METHODS = ("cvae", "vae")
 PRESETS = ("beer_lambert", "paper")
 FEW = 200  # spectra below which folds get generators of their own
-PLENTY = 6000  # pairs that `fit_resample` generates at least where it is not told how many
+PLENTY, TIMES = 6000, 4  # pairs that `fit_resample` generates where it is not told: these, or so many for each given
 ROUNDS = 5  # times that rejected pairs are made anew
 
 
@@ -53,7 +53,7 @@ class SpectralAugmenter(BaseEstimator):
     preset : {"beer_lambert", "paper"}
         Of the "cvae": starting from the law of Beer and Lambert, or the published networks.
     n_generated : int, optional
-        Pairs that `fit_resample` adds; as many as there are training pairs, and 6000 at least, where left out.
+        Pairs that `fit_resample` adds; four for each training pair, and 6000 at least, where left out.
     tolerance : float
         Generated pairs are rejected whose Beer-Lambert residual exceeds the largest of a real pair by this factor;
         infinity rejects none.
@@ -146,7 +146,8 @@ class SpectralAugmenter(BaseEstimator):
         C : (sample + generated, ion) array
         """
         self.fit(X, C)
-        more_x, more_c = self.sample(max(len(self.X_), PLENTY) if self.n_generated is None else self.n_generated)
+        plenty = max(TIMES * len(self.X_), PLENTY)
+        more_x, more_c = self.sample(plenty if self.n_generated is None else self.n_generated)
         c = self.C_[:, 0] if self.one_column_ else self.C_
         return np.concatenate([self.X_, more_x]), np.concatenate([c, more_c])
 

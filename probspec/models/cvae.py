@@ -12,9 +12,9 @@ The default, ``beer_lambert``, starts from the law of Beer and Lambert: with pur
 
 .. math:: K \sim p(K), \qquad \mu(c, z) = (c, 1) K + z W + d(c),
 
-K by Bayesian linear regression, W the directions in which its left-out residuals vary together, and d, from a hundred
-spectra on, by ridge regression on nonlinear features of c. Gradient steps move W, d and the noise little. Twenty
-spectra thus give a linear generator that knows how uncertain its pure spectra are, and thousands a curved one.
+K by Bayesian linear regression, W the directions in which its left-out residuals vary together, and d, where spectra
+show it, by ridge regression on nonlinear features of c. Gradient steps move W, d and the noise little. Twenty spectra
+thus give a generator that knows how uncertain its pure spectra are, and thousands one that bends as they do.
 
 q(c | x) rests on the generalised least squares estimate and is taught on readings of spectra dreamt by the model, so
 that it follows the prior. Readings of real spectra, left out group by group, err more than those of dreamt ones: dreamt
@@ -64,6 +64,7 @@ from probspec.training.options import TrainOptions
 
 DREAMS = 128  # spectra dreamt a step
 UNSURE = 0.25  # standard deviations of a reading: how near to 0 nine of ten 90 % intervals of an absent ion come
+DIRECTIONS = 6  # of the nuisance in the default preset, at most
 SHARED = 64  # generated spectra that share one draw of the pure spectra
 
 
@@ -160,7 +161,7 @@ class CVAE(Model):
         name, target = spec.quantity()
         ((_, channels),) = spec.channels().items()
         mixes = PRESETS[preset].mixes
-        latent = 3 if mixes else published_size(LATENT, channels)
+        latent = DIRECTIONS if mixes else published_size(LATENT, channels)
         laws: dict[str, Any] = {name: flat(target), "nuisance": dist.Normal(torch.zeros(latent), 1.0).to_event(1)}
         if mixes:
             laws["pure"] = dist.Normal(torch.zeros(len(target.components) + 1, channels), 5.0).to_event(2)

@@ -10,8 +10,11 @@ from torch import Tensor
 LOOSE = 1e-4
 """Ridge on pure spectra, per spectrum, where concentrations are of order one."""
 
-LEAST = 0.2
-"""Least share of a row's residual that its own leverage leaves."""
+LEAST, TINY = 0.2, 1e-12
+"""Least share of a row's residual that its own leverage leaves: where noise is told from it, and where fits compete."""
+
+SURE = 2.0
+"""By how much bending must lower the left-out variance of a channel: this over the root of the number of spectra."""
 
 
 class Regression(NamedTuple):
@@ -61,7 +64,8 @@ def regress(x: Tensor, centred: Tensor, directions: int) -> Regression:
     pure = inverse @ design.T @ x
     leverage = ((design @ inverse) * design).sum(1, keepdim=True)
     left_out = (x - design @ pure) / (1 - leverage).clamp_min(LEAST).sqrt()
-    loadings, noise = factors(left_out, directions, max(min(directions, rows - columns - 1), 0))
+    kept = max(min(directions, rows - columns - 1), 0)
+    loadings, noise = factors(left_out, directions, kept)
     root = torch.linalg.cholesky(0.5 * (inverse + inverse.T))
     return Regression(*(part.float() for part in (pure, root, loadings, noise)))
 
@@ -74,6 +78,24 @@ def factors(residuals: Tensor, directions: int, kept: int) -> tuple[Tensor, Tens
     loadings[:kept] = singular[:kept, None] * basis[:kept] / len(residuals) ** 0.5
     rest = residuals - (u[:, :kept] * singular[:kept]) @ basis[:kept]
     return loadings, (rest.square().sum(0) / max(len(residuals) - kept, 1)).sqrt()
+
+
+def standing_out(residuals: Tensor) -> int:
+    """How many principal directions of residuals (sample, channel) stand out from noise of equal size everywhere.
+
+    Singular values above the optimal hard threshold, a multiple of the median one (Gavish & Donoho 2014, IEEE Trans.
+    Inf. Theory 60, 5040, eq. 5).
+
+    >>> waves = torch.sin(torch.outer(torch.arange(1.0, 4), torch.linspace(0, 6, 50)))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> noise, amounts = torch.randn(300, 50, generator=generator), torch.randn(300, 3, generator=generator)
+    >>> standing_out(noise), standing_out(noise + amounts @ waves)
+    (0, 3)
+    """
+    singular = torch.linalg.svdvals(residuals)
+    shape = min(residuals.shape) / max(residuals.shape)
+    threshold = 0.56 * shape**3 - 0.95 * shape**2 + 1.82 * shape + 1.43
+    return int((singular > threshold * singular.median()).sum())
 
 
 class Curvature(NamedTuple):
@@ -90,23 +112,27 @@ class Curvature(NamedTuple):
     left_out: Tensor
 
 
-def bend(rest: Tensor, features: Tensor) -> Curvature:
+def bend(rest: Tensor, features: Tensor, leverage: Tensor) -> Curvature:
     """Regress what the law leaves on features, each channel with the ridge that serves rows left out best.
 
-    A channel that no ridge serves better than the law alone stays straight.
+    A channel that no ridge serves clearly better than the law alone stays straight.
 
     Parameters
     ----------
     rest : (sample, channel) Tensor
     features : (sample, feature) Tensor
+        Orthogonal to what the law is made of.
+    leverage : (sample, 1) Tensor
+        Of the law itself: the share of each row that it was fitted to.
     """
     u, singular, basis = torch.linalg.svd(features, full_matrices=False)
-    projected = u.T @ rest
-    weights, best, error = rest.new_zeros(features.shape[1], rest.shape[1]), rest, rest.square().mean(0)
-    for ridge in torch.logspace(-13, 1, 15, dtype=rest.dtype) * singular[0].square():
+    projected, weights = u.T @ rest, rest.new_zeros(features.shape[1], rest.shape[1])
+    best = rest / (1 - leverage).clamp_min(TINY)
+    error = best.square().mean(0) * max(1 - SURE / len(rest) ** 0.5, 0.0)
+    for ridge in torch.logspace(-9, 1, 11, dtype=rest.dtype) * singular[0].square():
         shrunk = singular.square() / (singular.square() + ridge)
-        leverage = (u.square() * shrunk).sum(1, keepdim=True)
-        left_out = (rest - (u * shrunk) @ projected) / (1 - leverage).clamp_min(LEAST)
+        fitted = leverage + (u.square() * shrunk).sum(1, keepdim=True)
+        left_out = (rest - (u * shrunk) @ projected) / (1 - fitted).clamp_min(TINY)
         better = (found := left_out.square().mean(0)) < error
         found_weights = basis.T @ ((shrunk / singular.clamp_min(1e-300))[:, None] * projected)
         weights, best = torch.where(better, found_weights, weights), torch.where(better, left_out, best)

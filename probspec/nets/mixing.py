@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+from math import comb
+
 import torch
 from torch import Tensor, nn
 
 from probspec.nets.absorption import FLOOR, AbsorptionDecoder
-from probspec.nets.beer_lambert import Regression, bend, factors, with_one
+from probspec.nets.beer_lambert import Regression, bend, factors, standing_out, with_one
 
 BELIEVED = 1000.0
 """Spectra that the Beer-Lambert law is worth where departures from it are learnt."""
 
-CURVED = 100
-"""Spectra from which on departures from the law are learnt."""
+CURVED = 2
+"""Spectra for each pure one from which on departures from the law are looked for."""
 
-FEATURES = 512
+WAVES = 512
+DEGREE, PRODUCTS = 4, 512
+"""Largest degree of products of concentrations, and how many there may be at most; squares there are always."""
 
 
 class MixingDecoder(AbsorptionDecoder):
     """x = (c - mean) K + blank + z W + d(c): pure spectra K, nuisance directions W, and a departure d.
 
     K and the blank, the spectrum at the mean concentrations, are handed in as one table, so that they may be
-    uncertain. From a hundred spectra on, d is found by ridge regression on products and random waves of concentrations,
-    apart from what is linear in them, and the noise of a channel may grow with its mean, as that of a dark channel
-    does. Gradient steps move all of it little: where they started counts as much as `BELIEVED` spectra.
+    uncertain. In channels whose left-out residuals clearly shrink by it, d is found by ridge regression on products and
+    random waves of concentrations, apart from what is linear in them. The nuisance has the directions in which the
+    residuals stand out, and the noise of a channel may grow with its mean, as that of a dark channel does. Gradient steps move all of it little: where
+    they started counts as much as `BELIEVED` spectra.
 
     Parameters
     ----------
@@ -33,11 +39,12 @@ class MixingDecoder(AbsorptionDecoder):
     def __init__(self, channels: int, components: int, directions: int):
         super().__init__(channels, components, directions)
         generator = torch.Generator().manual_seed(0)
-        products = components * (components + 1) // 2
-        self.register_buffer("waves", 0.4 * torch.randn(components + 1, FEATURES, generator=generator))
-        self.register_buffer("straight", torch.zeros(components + 1, products + FEATURES))
+        self.degrees = [torch.tensor(factors) for factors in products(components)]
+        features = sum(map(len, self.degrees)) + WAVES
+        self.register_buffer("waves", 0.4 * torch.randn(components + 1, WAVES, generator=generator))
+        self.register_buffer("straight", torch.zeros(components + 1, features))
         self.loadings = nn.Parameter(torch.zeros(directions, channels))
-        self.bent = nn.Parameter(torch.zeros(products + FEATURES, channels))
+        self.bent = nn.Parameter(torch.zeros(features, channels))
         self.growth = nn.Parameter(torch.zeros(channels))
         self.register_buffer("level", torch.zeros(channels))
         for name in ("loadings", "bent", "growth"):
@@ -45,7 +52,7 @@ class MixingDecoder(AbsorptionDecoder):
 
     def start(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
         """Take departure, noise and directions in closed form."""
-        if len(x) >= CURVED:
+        if len(x) > CURVED * len(found.pure):
             found = self._bend(found, x, centred)
         self.loadings.data, self.first_loadings = found.directions.clone(), found.directions.clone()
         self.first_bent, self.first_growth = self.bent.detach().clone(), self.growth.detach().clone()
@@ -55,10 +62,13 @@ class MixingDecoder(AbsorptionDecoder):
     def _bend(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
         design, features = with_one(centred).double(), self._features(centred).double()
         straight = torch.linalg.lstsq(design, features).solution
-        curvature = bend(x.double() - design @ found.pure.double(), features - design @ straight)
+        leverage = torch.linalg.qr(design)[0].square().sum(1, keepdim=True)
+        curvature = bend(x.double() - design @ found.pure.double(), features - design @ straight, leverage)
         self.straight, self.bent.data = straight.float(), curvature.weights.float()
         level = curvature.left_out.square().mean(0).sqrt().clamp_min(1e-12)  # a dark channel must not hide the others
-        directions, noise = (part * level for part in factors(curvature.left_out / level, *[self.directions] * 2))
+        relative = curvature.left_out / level
+        kept = min(standing_out(relative), self.directions)
+        directions, noise = (part * level for part in factors(relative, self.directions, kept))
         self._set_growth(curvature.left_out, (x.double() - curvature.left_out))
         return found._replace(directions=directions.float(), noise=noise.float())
 
@@ -104,10 +114,26 @@ class MixingDecoder(AbsorptionDecoder):
         return BELIEVED * (0.5 * bent.square().sum(-1).mean() + 0.5 * moved.square().sum() + relative + grown)
 
     def _features(self, centred: Tensor) -> Tensor:
-        one, other = torch.triu_indices(*[centred.shape[-1]] * 2, device=centred.device)
-        return torch.cat([centred[..., one] * centred[..., other], torch.tanh(with_one(centred) @ self.waves)], -1)
+        found = [(2 * centred)[..., factors].prod(-1) for factors in self.degrees]
+        return torch.cat([*found, torch.tanh(with_one(centred) @ self.waves)], -1)
 
     def _shape(self, centred: Tensor) -> Tensor:
         """Features of concentrations, no further out than the training set, without what is linear in them."""
         inside = centred.clamp(-1, 1)
         return self._features(inside) - with_one(inside) @ self.straight
+
+
+def products(components: int) -> list[list[tuple[int, ...]]]:
+    """Components that are multiplied, degree by degree from 2 on.
+
+    >>> products(2)[:2]
+    [[(0, 0), (0, 1), (1, 1)], [(0, 0, 0), (0, 0, 1), (0, 1, 1), (1, 1, 1)]]
+    >>> [sum(map(len, products(components))) for components in (1, 8, 20)]
+    [3, 486, 210]
+    """
+    counted, found = 0, []
+    for degree in range(2, DEGREE + 1):
+        counted += comb(components + degree - 1, degree)
+        if degree == 2 or counted <= PRODUCTS:
+            found.append([*combinations_with_replacement(range(components), degree)])
+    return found
