@@ -60,8 +60,8 @@ class Batch:
         """Move to a device; floating tensors also change to `dtype` where one is given."""
         return self.map(lambda t: t.to(device, dtype if dtype and t.is_floating_point() else t.dtype))
 
-    def rows(self, index: Tensor) -> Batch:
-        """Take some of the rows; `total` stays that of the whole set."""
+    def rows(self, index: Tensor | slice) -> Batch:
+        """Take some of the rows, those of a slice without a copy; `total` stays that of the whole set."""
         return self.map(lambda t: t[index])
 
     def without_labels(self) -> Batch:

@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,28 @@ def test_epochs_differ_and_the_seed_decides(kind, request):
 def test_streamed_rows_are_mixed_beyond_their_stored_block(streamed):
     first = next(iter(Batches(streamed, 64, seed=0)))
     assert len(set((first.index // 128).tolist())) > 1
+
+
+def test_batches_of_a_file_are_slices_of_what_was_read(streamed):
+    one, other = islice(Batches(streamed, 64, seed=0), 2)
+    assert one.x["x"].untyped_storage().data_ptr() == other.x["x"].untyped_storage().data_ptr()
+
+
+def test_part_of_a_file_is_shuffled_by_its_stored_blocks(streamed):
+    part = streamed.select(np.flatnonzero(np.arange(N) % 10))
+    blocks = part.stored_blocks()
+    assert [len(set(part.spectra("x", rows)[:, 0] // 128)) for rows in blocks] == [1] * 6
+    assert np.array_equal(np.sort(np.concatenate(blocks)), np.arange(len(part)))
+    seen = torch.cat([b.x["x"][:, 0] for b in Batches(part, 64, seed=0)])
+    assert set(seen.tolist()) == {float(row) for row in range(N) if row % 10}
+
+
+def test_what_two_buffers_hold_is_read_once(spectra, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BUFFER_ROWS", N // 2)
+    spectra.write(tmp_path / "x.h5")
+    batches = Batches(open_spectra(tmp_path / "x.h5", spectra.spec), 64, seed=0)
+    (tmp_path / "x.h5").unlink()
+    assert len(list(batches)) == 11
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(spectra):

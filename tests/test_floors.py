@@ -50,6 +50,7 @@ ONLY = {
     "h5py": "data",
     "matplotlib": "plots",
     "optuna": "search",
+    "pybaselines": "estimators",
     "sklearn.base": "estimators",
     "zuko": "flows",
 }

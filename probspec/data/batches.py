@@ -2,7 +2,8 @@
 
 Rows in memory, or few enough to be held there, are shuffled freely. More rows in a file are shuffled by stored blocks,
 and then within a buffer of blocks: single random rows would cost a hundred times as much to read. The next buffer is
-read by a thread of its own meanwhile, so that training waits for the disk only where the disk is slower.
+read by a thread of its own meanwhile, in the order of its batches, which then are slices of it: training waits for the
+disk only where the disk is slower, and copies nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probspec.batch import Batch
-from probspec.data.hdf5 import ROWS
 from probspec.data.partition import generator
 from probspec.errors import DataError, explain
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from probspec.data.spectra import Spectra
 
 BUFFER_ROWS = 4096
-"""Rows of a file that are held in memory and shuffled together, at least."""
+"""Rows of a file that are shuffled together, at least; twice as many are held in memory."""
 
 
 class Batches:
@@ -51,7 +51,7 @@ class Batches:
         if size < 1:
             raise DataError(explain("size", f"{size} rows in a batch", expected="at least 1"))
         self.spectra, self.size, self.seed, self.extras = spectra, min(size, len(spectra)), seed, extras
-        streamed = spectra.is_lazy and len(spectra) > BUFFER_ROWS
+        streamed = spectra.is_lazy and len(spectra) > 2 * BUFFER_ROWS
         self._whole = None if streamed else spectra.to_batch(extras=extras)
         self._begun = 0
 
@@ -68,12 +68,16 @@ class Batches:
         """Give the epoch of that number, which depends on the seed alone."""
         rng = generator(self.seed, number)
         if self._whole is not None:
-            yield from self._parts(self._whole, rng.permutation(len(self.spectra)))
+            for rows in torch.from_numpy(self._filled(rng.permutation(len(self.spectra)))).split(self.size):
+                yield self._whole.rows(rows)
             return
-        order = self._filled(_shuffled_blocks(len(self.spectra), rng))
+        blocks = self.spectra.stored_blocks()
+        order = self._filled(np.concatenate([blocks[i] for i in rng.permutation(len(blocks))]))
         held = self.size * max(1, BUFFER_ROWS // self.size)
-        for buffer in self._read_ahead([order[start : start + held] for start in range(0, len(order), held)]):
-            yield from self._parts(buffer, rng.permutation(len(buffer)))
+        buffers = [rng.permutation(order[start : start + held]) for start in range(0, len(order), held)]
+        for buffer in self._read_ahead(buffers):
+            for start in range(0, len(buffer), self.size):
+                yield buffer.rows(slice(start, start + self.size))
 
     def _read_ahead(self, buffers: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
         """Read each buffer while the one before it is used."""
@@ -87,12 +91,3 @@ class Batches:
 
     def _filled(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.resize(order, -(-len(order) // self.size) * self.size)
-
-    def _parts(self, batch: Batch, order: NDArray[np.int64]) -> Iterator[Batch]:
-        for part in torch.from_numpy(self._filled(order)).split(self.size):
-            yield batch.rows(part)
-
-
-def _shuffled_blocks(rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    blocks = np.split(np.arange(rows), range(ROWS, rows, ROWS))
-    return np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])

@@ -109,13 +109,14 @@ class Reader:
             dataset = self._dataset(path, "numbers")
             line, inside = np.divmod(rows, dataset.shape[1] if dataset.ndim == 3 else 1)
             values = np.empty((len(rows), dataset.shape[-1]), dataset.dtype)
-            for part in _by_block(line, _block(dataset)):
+            for part in by_block(line, _block(dataset)):
                 start, stop = line[part].min(), line[part].max() + 1
-                if dataset.ndim == 2 and _runs(part) and _runs(line[part]):
+                whole = dataset.ndim == 2 and _runs(line[part])
+                if whole and _runs(part):
                     dataset.read_direct(values, np.s_[start:stop], np.s_[part[0] : part[-1] + 1])
                     continue
                 block = dataset[start:stop].reshape(stop - start, -1, dataset.shape[-1])
-                values[part] = block[line[part] - start, inside[part]]
+                values[part] = block[:, 0] if whole else block[line[part] - start, inside[part]]
             return values
 
     def attribute(self, path: str, name: str) -> str | int | tuple[str, ...] | None:
@@ -252,8 +253,12 @@ def _block(dataset: h5py.Dataset) -> int:
     return chunk * -(-wanted // chunk)
 
 
-def _by_block(rows: NDArray[np.int64], block: int) -> list[NDArray[np.int64]]:
-    """Part positions in `rows` by the block that the row lies in."""
+def by_block(rows: NDArray[np.int64], block: int) -> list[NDArray[np.int64]]:
+    """Part positions in `rows` by the block that the row lies in.
+
+    >>> by_block(np.array([5, 1, 4]), 2)
+    [array([1]), array([2, 0])]
+    """
     order = np.argsort(rows, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(rows[order] // block)) + 1) if len(rows) else []
 

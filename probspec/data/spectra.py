@@ -21,6 +21,7 @@ from probspec.batch import Batch
 from probspec.data import intake, partition
 from probspec.data.axes import convert_axis
 from probspec.data.batches import Batches
+from probspec.data.hdf5 import ROWS, by_block
 from probspec.data.parts import Parts, check_arrays
 from probspec.data.rows import ArrayRows, Rows
 from probspec.data.storage import read_parts, write_parts
@@ -211,6 +212,10 @@ class Spectra:
             share, seed = rule.test if test is None else test, rule.seed if seed is None else seed
             held = partition.hold_out(self._blocks(), share, seed)
         return self.select(~held), self.select(held)
+
+    def stored_blocks(self) -> list[NDArray[np.int64]]:
+        """Part row numbers by the block that they are stored in, which is read as a whole."""
+        return by_block(self._rows, ROWS)
 
     def alike(self, target: str) -> NDArray[np.int64]:
         """Number the groups, (sample,); where there are none, rows related by their values of a target.

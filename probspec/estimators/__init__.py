@@ -6,6 +6,7 @@ arrays and `Spectra`; the model, its training and its posterior are those that e
 
 from probspec.estimators.arms import compare_augmentation
 from probspec.estimators.augmenter import SpectralAugmenter
+from probspec.estimators.baseline_correction import BaselineCorrection
 from probspec.estimators.clusters import MineralClusters
 from probspec.estimators.composition import CompositionRegressor, learnt_prior
 from probspec.estimators.minerals import MineralClassifier
@@ -15,15 +16,16 @@ from probspec.estimators.unmixing import PoissonUnmixer
 from probspec.nets.neighbours import EmbeddingOptions
 
 __all__ = [
+    "BaselineCorrection",
     "CompositionRegressor",
     "EmbeddingOptions",
     "MineralClassifier",
     "MineralClusters",
     "PoissonUnmixer",
-    "SpectralAugmenter",
-    "compare_augmentation",
     "ReversibleScaler",
     "SlidingMinimumBaseline",
+    "SpectralAugmenter",
     "SpectralTransfer",
+    "compare_augmentation",
     "learnt_prior",
 ]

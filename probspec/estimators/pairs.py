@@ -15,6 +15,21 @@ from probspec.spec import Axis
 
 Array = NDArray[np.float64]
 
+SAME = 1e-7
+"""Share of the largest value below which spectra do not differ: they are held as float32."""
+
+SMALLEST, LARGEST = 1e-20, 1e37
+"""Sizes of values whose squares and sums a model can form."""
+
+NO_NUMBERS = {
+    "c": ("Complex data not supported", "np.abs({0}), or {0}.real"),
+    "U": ("no array of numbers but of text", "{0}.astype(float)"),
+    "S": ("no array of numbers but of text", "{0}.astype(float)"),
+    "M": ("no array of numbers but of dates", ""),
+    "m": ("no array of numbers but of times", ""),
+}
+"""By kind of dtype: what it is, and what to type."""
+
 
 @dataclass(frozen=True)
 class ArrayPair:
@@ -24,7 +39,7 @@ class ArrayPair:
     ----------
     secondary, primary : (sample, channel) array
     groups : (sample,) int array
-        Rows of one number are repeats of one sample.
+        Rows of one number are repeats of one sample; where no groups were given, those that are copies of each other.
     axis : (channel,) array
         Of the secondary.
     """
@@ -54,14 +69,20 @@ def pair(
     if len(secondary) != len(primary):
         problem = f"{len(secondary)} spectra, X_primary has {len(primary)}"
         raise DataError(explain("X_secondary", problem, expected="row by row the same samples"))
-    codes = _codes(groups, len(primary))
+    codes = copies(secondary, primary) if groups is None else _codes(groups, len(primary))
     count = len(np.unique(codes))
     if count < FEWEST:
         problem = f"{count} sample{'s' if count > 1 else ''} on both instruments"
-        raise DataError(explain("X_primary", problem, expected=f"at least {FEWEST}", fix="measure more of them"))
+        raise DataError(
+            explain("X_primary", problem, expected=f"at least {FEWEST}, copies not counted", fix="measure more of them")
+        )
     for name, spectra in (("X_secondary", secondary), ("X_primary", primary)):
-        if not spectra.std(0).any():
+        largest = np.abs(spectra).max()
+        if np.ptp(spectra, axis=0).max() <= SAME * largest:
             raise DataError(explain(name, "all spectra are equal", expected="spectra that differ"))
+        if largest < SMALLEST:
+            problem, expected = f"no value above {largest:g}", f"values of {SMALLEST:g} and more"
+            raise DataError(explain(name, problem, expected=expected, fix=f"{name} = {name} / {largest:g}"))
     return ArrayPair(secondary, primary, codes, axis_of(axis_secondary, secondary.shape[1], "axis_secondary"))
 
 
@@ -77,39 +98,69 @@ def axis_of(positions: ArrayLike | None, channels: int, name: str) -> Array:
     return check_axis(given, Axis(name="channel", unit="channel"), name, channels)
 
 
-def block(values: ArrayLike, name: str) -> Array:
-    """Turn spectra into a (sample, channel) array of finite numbers.
+def block(values: ArrayLike, name: str, one_column: bool = False) -> Array:
+    """Turn spectra into a (sample, channel) array of finite numbers, a copy in rows.
+
+    Parameters
+    ----------
+    values : (sample, channel) array, DataFrame, or nested lists
+    name : str
+        Of the argument, for messages.
+    one_column : bool
+        Whether a (sample,) array is taken as one column.
 
     Raises
     ------
     DataError
         Naming row and channel of the first that is none.
     """
+    table = _numbers(values, name)
+    if one_column and table.ndim == 1:
+        table = table[:, None]
+    # "Reshape your data" and the sentences on what is empty are what scikit-learn's own checks look for.
+    if table.ndim != 2:
+        fix = f"Reshape your data, such as {name}[None, :] for one spectrum" if table.ndim == 1 else ""
+        raise DataError(explain(name, f"shape {table.shape}", expected="(sample, channel)", fix=fix))
+    if not table.size:
+        what = "feature" if len(table) else "sample"
+        problem = f"0 {what}(s) (shape={table.shape}) while a minimum of 1 is required"
+        raise DataError(explain(name, problem, expected="(sample, channel)"))
+    wrong = np.argwhere(~(np.abs(table) <= LARGEST))
+    if len(wrong):
+        row, channel = wrong[0]
+        value = table[row, channel]
+        what = "NaN" if np.isnan(value) else "infinite" if np.isinf(value) else f"{value:g}"
+        expected, fix = f"finite values up to {LARGEST:.0e}", f"drop row {row}"
+        raise DataError(explain(f"{name}[{row}, {channel}]", what, expected=expected, fix=fix))
+    return table
+
+
+def _numbers(values: ArrayLike, name: str) -> Array:
+    """As float64; what is masked becomes NaN."""
     if issparse(values):
         raise DataError(explain(name, "sparse data", expected="a dense array", fix=f"{name}.toarray()"))
     try:
-        given = np.asarray(values)
-        if given.dtype.kind == "c":
-            raise DataError(explain(name, "Complex data not supported", expected="real numbers"))
-        spectra = given.astype(np.float64)
-    except (TypeError, ValueError) as error:
+        masked = isinstance(values, np.ma.MaskedArray)
+        given = np.ma.filled(values.astype(np.float64), np.nan) if masked else np.asarray(values)
+        if given.dtype.kind in NO_NUMBERS:
+            problem, fix = NO_NUMBERS[given.dtype.kind]
+            raise DataError(explain(name, problem, expected="real numbers", fix=fix.format(name)))
+        return given.astype(np.float64, order="C")
+    except (TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(explain(name, "no array of numbers", expected="(sample, channel) numbers")) from None
-    # "Reshape your data" and the sentences on what is empty are what scikit-learn's own checks look for.
-    if spectra.ndim != 2:
-        fix = f"Reshape your data, such as {name}[None, :] for one spectrum" if spectra.ndim == 1 else ""
-        raise DataError(explain(name, f"shape {spectra.shape}", expected="(sample, channel)", fix=fix))
-    if not spectra.size:
-        what = "feature" if len(spectra) else "sample"
-        problem = f"0 {what}(s) (shape={spectra.shape}) while a minimum of 1 is required."
-        raise DataError(explain(name, problem, expected="(sample, channel)"))
-    wrong = np.argwhere(~np.isfinite(spectra))
-    if len(wrong):
-        row, channel = wrong[0]
-        what = "NaN" if np.isnan(spectra[row, channel]) else "infinite"
-        raise DataError(explain(f"{name}[{row}, {channel}]", what, expected="finite values", fix=f"drop row {row}"))
-    return spectra
+        raise DataError(explain(name, f"no array of numbers ({error})", expected="(sample, channel) numbers")) from None
+
+
+def copies(*tables: Array) -> NDArray[np.int64]:
+    """Number the rows by the first that they are a copy of, in all tables : (sample,).
+
+    >>> copies(np.array([[1.0], [2.0], [1.0], [3.0]]))
+    array([0, 1, 0, 2])
+    """
+    first: dict[bytes, int] = {}
+    keys = (b"".join(table[row].tobytes() for table in tables) for row in range(len(tables[0])))
+    return np.array([first.setdefault(key, len(first)) for key in keys])
 
 
 def check_channels(spectra: Array, channels: int, name: str) -> None:
@@ -120,13 +171,16 @@ def check_channels(spectra: Array, channels: int, name: str) -> None:
         raise DataError(explain(name, problem, fix="resample the spectra to the axis that was fitted"))
 
 
-def _codes(groups: ArrayLike | None, count: int) -> NDArray[np.int64]:
-    if groups is None:
-        return np.arange(count)
+def _codes(groups: ArrayLike, count: int) -> NDArray[np.int64]:
     names = np.asarray(groups)
     if names.ndim != 1 or len(names) != count:
         raise DataError(explain("groups", f"shape {names.shape}", expected=f"({count},), one name for each spectrum"))
     if names.dtype.kind == "f" and not np.isfinite(names).all():
         index = int(np.argmin(np.isfinite(names)))
         raise DataError(explain(f"groups[{index}]", f"{names[index]}", expected="the name of a sample"))
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+    try:
+        return np.unique(names, return_inverse=True)[1].astype(np.int64)
+    except TypeError:
+        kinds = ", ".join(sorted({type(name).__name__ for name in names}))
+        fix = "groups = [str(name) for name in groups]"
+        raise DataError(explain("groups", f"names of kinds {kinds}", expected="of one kind", fix=fix)) from None

@@ -1,4 +1,4 @@
-"""Preprocessing of LIBS spectra as scikit-learn transformers (Vrabel et al. 2023)."""
+"""Preprocessing of LIBS spectra as scikit-learn transformers (Vrabel et al. 2023); others: `baseline_correction`."""
 
 from __future__ import annotations
 

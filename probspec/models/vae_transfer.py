@@ -43,7 +43,7 @@ from probspec.data.batches import Batches
 from probspec.data.moments import moments
 from probspec.data.spectra import Spectra
 from probspec.distributions import PushedForward
-from probspec.errors import DataError, SpecError, explain
+from probspec.errors import DataError, QueryError, SpecError, explain
 from probspec.guides import SiteGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
 from probspec.nets.autoencoder import Autoencoder
@@ -58,6 +58,7 @@ from probspec.training.options import TrainOptions
 from probspec.training.train import train
 from probspec.transfer.published import LATENTS, LAYERS, READING, check_sizes, primary_options, secondary_options
 
+FEWEST = 6  # pairs
 LEAST = 1e-4  # precision of what all secondaries say, as a share of the prior's
 DRAWN = 2**24  # channel values of a band that are drawn together
 LOOKED_AT = 4096  # rows by which the noise is set at last
@@ -111,6 +112,10 @@ class VAETransfer(Model):
         reading_layers: Sequence[int] = READING,
         epochs: int | None = None,
     ):
+        for argument, sizes in (("layers", layers), ("reading_layers", reading_layers)):
+            if not isinstance(sizes, Sequence) or isinstance(sizes, str):
+                expected, fix = "the sizes of the layers", f"{argument}=(512, 128)"
+                raise SpecError(explain(argument, f"got {sizes!r}", expected=expected, fix=fix))
         chosen = {"latents": latents, "layers": [*layers], "reading_layers": [*reading_layers], "epochs": epochs}
         check_sizes(chosen)
         super().__init__(spec, priors or self.default_priors(spec, latents))
@@ -211,9 +216,14 @@ class VAETransfer(Model):
         """Standardise, and train the networks of the primary; afterwards they stay as they are."""
         here = spectra.present(self.primary)
         for name, encoder in {self.primary: self.autoencoder.encoder, **self.readers}.items():
-            if not (spectra.present(name) & here).any():
-                raise DataError(explain(f"spectra/{name}", "no spectrum of a sample that the primary has too"))
-            encoder.scaling.set(*moments(spectra, name))
+            shared = int((spectra.present(name) & here).sum())
+            if shared < FEWEST:
+                problem = f"{shared} sample{'s' * (shared != 1)} that the primary has too"
+                raise DataError(explain(f"spectra/{name}", problem, expected=f"at least {FEWEST}"))
+            mean, spread = moments(spectra, name)
+            if not spread.any():
+                raise DataError(explain(f"spectra/{name}", "all spectra are equal", expected="spectra that differ"))
+            encoder.scaling.set(mean, spread)
         alone = spectra.select(here).only(self.primary)
         options = primary_options(len(alone), self.chosen["epochs"])
         batches = Batches(alone, options.batch_size, child_seed(seed, 0))
@@ -263,7 +273,15 @@ class VAETransfer(Model):
     def band(
         self, spectra: NDArray[np.float64], name: str, prob: float, draws: int = 1000, seed: int = 0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Quantiles of transferred spectra, noise included : (sample, channel of the primary) each."""
+        """Quantiles of transferred spectra, noise included : (sample, channel of the primary) each.
+
+        Raises
+        ------
+        QueryError
+            If `draws` is no positive number.
+        """
+        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+            raise QueryError(explain("draws", f"got {draws!r}", expected="a positive number", fix="draws=1000"))
         ends = 0.5 - prob / 2, 0.5 + prob / 2
         each, found = max(1, DRAWN // (draws * len(self.autoencoder.slow_log_noise))), []
         with torch.no_grad(), seeded(seed):
