@@ -25,7 +25,6 @@ from probspec.estimators import (
     PoissonUnmixer,
     SpectralAugmenter,
     SpectralTransfer,
-    compare_augmentation,
 )
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
@@ -69,7 +68,6 @@ __all__ = [
     "calibrate",
     "checks",
     "classify_map",
-    "compare_augmentation",
     "fields",
     "fit",
     "list_specs",

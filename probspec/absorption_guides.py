@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
+import pyro
+import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from probspec.guides import ConditionalGuide, LowRank
+from probspec.guides import ConditionalGuide, SiteGuide
 from probspec.nets.beer_lambert import Regression
 from probspec.seeding import seeded
 from probspec.sites import Site
+from probspec.transforms import MixedRows
 
 DRAWN = 300  # draws of a prior between whose extremes pure spectra start
 NARROWEST = 1e-5
+STEP = 1e-3  # least one, of finite differences of coordinates
 FAR = 1e4  # unconstrained coordinate at which a value is at the end of its support
 
 
-class PureSpectra(nn.Module):
-    """q(K) of the pure spectra of a whole set.
+class PureSpectra(SiteGuide):
+    """q(K) of the pure spectra of a whole set: what a regression leaves open of them.
+
+    Where their concentrations went together the pure spectra do: each is a mixture, by the root of the regression's
+    covariance, of independent spectra with the noise of the channels and its common directions.
 
     Parameters
     ----------
     site : Site
         Of event shape (source, channel).
     directions : int
-        Along which left-out residuals vary together; each source has as many common factors.
+        Along which left-out residuals vary together.
     """
 
+    root: Tensor
+    slope: Tensor
+
     def __init__(self, site: Site, directions: int):
-        super().__init__()
-        self.site = site
-        self.guide = LowRank([site], site.event_shape[0] * directions)
+        super().__init__(site)
+        sources = site.event_shape[0] if site.size == math.prod(site.event_shape) else 1  # of a simplex all as one
+        self.centre = nn.Parameter(self.location.clone())
+        self.log_noise = nn.Parameter(torch.full((site.size // sources,), -2.0))
+        self.loading = nn.Parameter(0.01 * torch.randn(site.size // sources, directions))
+        self.register_buffer("root", torch.eye(sources))
+        self.register_buffer("slope", self.scale.clone())
 
     def forward(self) -> Tensor:
         """Sample the site: (source, channel)."""
-        return alone(self.guide()[self.site.name])
+        variance = (2 * self.log_noise).exp()
+        row = dist.LowRankMultivariateNormal(torch.zeros_like(variance), self.loading, variance)
+        rows = dist.Independent(row.expand(self.root.shape[:1]), 1)
+        law = self.pushed(rows, MixedRows(self.centre, self.slope, self.root, cache_size=1))
+        return alone(pyro.sample(self.site.name, law))
 
     def drawn(self) -> Tensor:
         """One draw, apart from any trace."""
@@ -46,25 +64,21 @@ class PureSpectra(nn.Module):
 
     def middle(self) -> Tensor:
         """Median: (source, channel)."""
-        (normal,) = self._normals
-        return normal.coordinates.transform()(normal.centre)
-
-    @property
-    def _normals(self) -> Any:
-        return self.guide.normals
+        return self.coordinates.transform()(self.centre)
 
     def place(self, found: Regression, law: TorchDistribution) -> None:
-        """Start at the posterior of a regression, which is certain along no direction; `law` is the prior."""
-        (normal,), (loading,) = self._normals, self.guide.loadings
-        spread = found.root.square().sum(1, keepdim=True).sqrt() * found.noise
+        """Start at the posterior of a regression; `law` is the prior, between whose extremes pure spectra lie."""
+        spread = (found.root.square().sum(1, keepdim=True).sqrt() * found.noise).clamp_min(STEP)
         low, high = _extremes(law)
         points = torch.stack([found.pure - spread, found.pure, found.pure + spread]).clamp(low, high)
-        below, middle, above = normal.coordinates.flat(points)
+        below, self.centre.data, above = self.coordinates.flat(points)
         width = (0.5 * (above - below)).clamp_min(NARROWEST)
-        normal.centre.data, normal.log_scale.data = middle, width.log()
-        if len(middle) == found.pure.numel():
-            common = torch.einsum("ij,dc->icjd", found.root, found.directions).reshape(len(middle), -1)
-            loading.data = common * (width / spread.flatten().clamp_min(1e-12))[:, None]
+        if len(width) != spread.numel():
+            self.slope, self.log_noise.data, self.loading.data = width, 0 * width, torch.zeros_like(self.loading)
+            return
+        self.root, self.slope = found.root.clone(), width / spread.flatten()
+        self.log_noise.data = found.noise.clamp_min(NARROWEST).log()
+        self.loading.data = found.directions.T.clone()
 
 
 class Concentrations(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
 
 
 class ProbspecError(Exception):
@@ -70,3 +71,30 @@ def known(word: str, names: Iterable[str]) -> str:
     close = get_close_matches(str(word), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Known: {', '.join(names) or 'none'}"
+
+
+def check_whole(
+    name: str, value: object, least: int = 0, error: type[ProbspecError] = DataError, fix: str = ""
+) -> None:
+    """Refuse what is no whole number, or too small.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : object
+        NumPy's integers are whole numbers, truth values are none.
+    least : int
+    error : type
+        Of the exception.
+    fix : str
+        What to type instead.
+
+    Examples
+    --------
+    >>> check_whole("draws", 2.5, least=1)
+    Traceback (most recent call last):
+    probspec.errors.DataError: draws: got 2.5; expected a whole number, at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise error(explain(name, f"got {value!r}", expected=f"a whole number, at least {least}", fix=fix))

@@ -20,7 +20,7 @@ from probspec.batch import Batch
 from probspec.data.batches import Batches
 from probspec.data.partition import hold_out
 from probspec.draws.gather import BLOCK
-from probspec.errors import DataError, FitError, explain, known
+from probspec.errors import DataError, FitError, check_whole, explain, known
 from probspec.models.base import Model
 from probspec.report import DRAWS, Coverage, Report, coverage
 from probspec.seeding import child_seed, seeded
@@ -173,8 +173,7 @@ def _check(model: Model, spectra: Spectra, seed: int, held_out: float) -> None:
     if not isinstance(model, Model):
         fix = "ps.fit(model, spectra)"
         raise FitError(explain("model", f"got {type(model).__name__}", expected="a model", fix=fix))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise FitError(explain("seed", f"got {seed!r}", expected="an integer, at least 0"))
+    check_whole("seed", seed, error=FitError)
     if not 0 <= held_out < 1:
         raise FitError(explain("held_out", f"got {held_out!r}", expected="a share of the rows, from 0 to below 1"))
     _check_modalities(model.spec, spectra)

@@ -21,7 +21,7 @@ import torch
 
 from probspec.data.partition import hold_out
 from probspec.data.spectra import Spectra
-from probspec.errors import FitError, explain
+from probspec.errors import FitError, check_whole, explain
 from probspec.fit import Fit, fit
 from probspec.models.base import Model
 from probspec.seeding import child_seed, seeded
@@ -202,9 +202,8 @@ def _outcome(study: Any, make: Make, seed: int) -> Search:
 
 
 def _check(trials: int, seed: int, held_out: float) -> None:
-    for name, value, least in (("trials", trials, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise FitError(explain(name, f"got {value!r}", expected=f"an integer, at least {least}"))
+    check_whole("trials", trials, least=1, error=FitError)
+    check_whole("seed", seed, error=FitError)
     if not 0 < held_out < 1:
         raise FitError(explain("held_out", f"got {held_out!r}", expected="a share of the rows, between 0 and 1"))
 

@@ -32,6 +32,7 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     >>> torch.equal(before, torch.get_rng_state())
     True
     """
+    seed = int(seed)
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     python, numpy = random.getstate(), np.random.get_state()
     try:

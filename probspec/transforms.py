@@ -244,3 +244,38 @@ class LowerAffine(Transform):
         """Log determinant of the matrix."""
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return log_det.expand(torch.broadcast_shapes(log_det.shape, x.shape[:-1]))
+
+
+class MixedRows(Transform):
+    """From a table of independent rows to a flat one whose rows go together: ``loc + scale * (root @ table)``.
+
+    Parameters
+    ----------
+    loc, scale : (row * column,) Tensor
+    root : (row, row) Tensor
+        Lower triangular, of positive diagonal: `root` times its transpose is the covariance of the rows.
+    """
+
+    domain = constraints.independent(constraints.real, 2)
+    codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, loc: Tensor, scale: Tensor, root: Tensor, cache_size: int = 0):
+        super().__init__(cache_size)
+        self.loc, self.scale, self.root = loc, scale, root
+
+    def with_cache(self, cache_size: int = 1) -> MixedRows:
+        """Return the same map, which remembers its last point."""
+        return MixedRows(self.loc, self.scale, self.root, cache_size)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.loc + self.scale * (self.root @ x).flatten(-2)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        table = ((y - self.loc) / self.scale).unflatten(-1, (len(self.root), -1))
+        return torch.linalg.solve_triangular(self.root, table, upper=False)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log determinant: that of the root for each column, and of the scales."""
+        log_det = x.shape[-1] * self.root.diagonal().log().sum() + self.scale.log().sum()
+        return log_det.expand(x.shape[:-2])

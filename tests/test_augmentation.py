@@ -23,7 +23,8 @@ from probspec.augmentation import (
     compare_arms,
     strategy_of,
 )
-from probspec.errors import DataError, FitError, QueryError
+from probspec.errors import DataError, FitError, ProbspecWarning, QueryError
+from probspec.estimators import compare_augmentation
 
 RNG = np.random.default_rng(0)
 
@@ -258,10 +259,77 @@ def test_bad_pairs_are_named(kind):
         ps.SpectralAugmenter().fit(*spoil(*pairs(20)))
 
 
-@pytest.mark.parametrize("setting", [{"method": "gan"}, {"preset": "big"}, {"strategy": "x"}, {"tolerance": 0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"method": "gan"},
+        {"preset": "big"},
+        {"strategy": "x"},
+        {"tolerance": 0},
+        {"tolerance": "1"},
+        {"n_generated": "5"},
+        {"random_state": None},
+        {"options": {"epochs": 3}},
+    ],
+    ids=str,
+)
 def test_bad_settings_are_named(setting):
     with pytest.raises(DataError, match=next(iter(setting))):
         ps.SpectralAugmenter(**setting).fit(*pairs(20))
+
+
+def test_bad_questions_are_named():
+    X, C = pairs(20)
+    augmenter = ps.SpectralAugmenter(random_state=np.int64(1)).fit(X, C)
+    for question, message in (
+        ({"n": 2.5}, "n: got 2.5"),
+        ({"n": 3, "seed": "a"}, "seed: got 'a'"),
+        ({"n": 20, "C": np.where(C == C[4, 2], np.nan, C)}, r"C\[4, 2\]: NaN"),
+        ({"n": 20, "C": C.astype(str)}, "C: no array of numbers"),
+    ):
+        with pytest.raises((DataError, QueryError), match=message):
+            augmenter.sample(**question)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"folds": 2.5}, "folds: got 2.5"),
+        ({"folds": 30}, "folds: 30 of 24 samples"),
+        ({"only": 0}, "only: got 0"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"ions": ["a"]}, "ions: 1 names; expected 3"),
+        ({"augmenters": [ps.SpectralAugmenter()]}, "augmenters: got list"),
+        ({"augmenters": {"one": 1}}, "augmenters: got int"),
+        ({"options": {"epochs": 3}}, "options: got dict"),
+    ],
+)
+def test_a_bad_experiment_is_named(how, message):
+    with pytest.raises(DataError, match=message):
+        compare_augmentation(*pairs(24), **how)
+
+
+def test_nothing_that_is_rejected_goes_unsaid():
+    augmenter = ps.SpectralAugmenter("vae", options=ps.TrainOptions(epochs=1), n_generated=30)
+    with pytest.warns(ProbspecWarning, match="30 of 30 generated pairs were rejected 6 times, and none"):
+        assert len(augmenter.fit_resample(*pairs(24))[0]) == 24
+
+
+def test_ions_that_vary_together_are_named():
+    C = pairs(24)[1]
+    C[:, 1] = 2 * C[:, 0]
+    X = 10 * C @ PURE + 2e-3 * np.random.default_rng(0).standard_normal((24, 60))
+    with pytest.warns(ProbspecWarning, match=r"C\[:, [01]\]: concentrations of ion [01] follow from the others"):
+        ps.SpectralAugmenter().fit(X, C)
+    made, c = ps.SpectralAugmenter(strategy="interpolation", n_generated=50).fit_resample(X, C)
+    assert np.abs(c[:, 1] - 2 * c[:, 0]).max() < 1e-12 and made.max() < 1.5 * X.max()
+
+
+@pytest.mark.parametrize("offset", [-5.0, 10.0, 100.0])
+def test_an_offset_of_all_spectra_does_not_matter(offset):
+    X, C = pairs(24)
+    made, c = ps.SpectralAugmenter(n_generated=200).fit_resample(X + offset, C)
+    assert len(made) == 224 and np.abs(made[24:] - offset - 10 * c[24:] @ PURE).std() < 0.02
 
 
 REASONS = {

@@ -28,6 +28,22 @@ def test_pure_spectra_are_found_with_honest_uncertainty():
     assert 0.92 < np.mean(inside) < 0.975
 
 
+def test_pure_spectra_of_ions_that_go_together_are_uncertain_together():
+    """Of two ions that nearly always came in one ratio the sum is known, and the difference is not."""
+    rng = np.random.default_rng(0)
+    one, other = rng.random((60, 1)), rng.random((60, 1))
+    C = np.hstack([one, one + 0.02 * rng.random((60, 1)), other])
+    X = C @ PURE + 0.01 * rng.standard_normal((60, 60))
+    spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")
+    model = ps.fit(CVAE(spec), ps.Spectra.from_arrays(X, spec, targets=C), options=ps.TrainOptions(epochs=0)).model
+    drawn = torch.stack([model.guide_pure.drawn() for _ in range(300)]) * model.decoder.spread
+    together, apart, known = (values.std(0).mean() for values in (drawn[:, 0] + drawn[:, 1], drawn[:, 0], drawn[:, 2]))
+    assert together < 0.1 * apart and known < 0.1 * apart
+    regression = regress(torch.from_numpy(X), torch.from_numpy(C / C.max(0) - (C / C.max(0)).mean(0)), directions=0)
+    sd = regression.root.square().sum(1).sqrt()[:3] * regression.noise.mean()
+    assert torch.allclose(drawn.std(0).mean(1)[:3], sd, rtol=0.15)
+
+
 def solutions(n: int, **how):
     X, C = pairs(n, **how)
     spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")

@@ -9,9 +9,10 @@ import probspec as ps
 from probspec.baselines import RidgeTransfer
 from probspec.errors import DataError, ProbspecError
 from probspec.metrics import k_score, mean_euclidean_distance, negative_cosine, relative_squared_error
-from probspec.transfer.basis import Basis, has_lines
-from probspec.transfer.inversion import Inversion
+from probspec.transfer.basis import Basis, has_lines, is_light
+from probspec.transfer.maps import Pairs, readings
 from probspec.transfer.regressions import linear, ridge_path, sparse, weighted_ridge
+from probspec.transfer.stacking import Evidence, believed
 
 BASELINES = [name for name in ps.baselines.__all__ if name.endswith(("Transfer", "Standardisation"))]
 
@@ -65,12 +66,23 @@ class TestMaps:
         said = sparse(F[:40], F[:40, 3:4] + 0.3 * rng.standard_normal((40, 1)), F[40:])
         assert np.corrcoef(said[:, 0], F[40:, 3])[0, 1] > 0.98
 
-    def test_inversion_takes_a_gain_away(self):
+    def test_lines_are_told_from_smooth_spectra(self):
         X, Y = lines(120)
-        assert has_lines(Y)
-        said = Inversion.fit(X[:80], Y[:80], 4).primary(X[80:])
-        ridge = RidgeTransfer().fit(X[:80], Y[:80]).transform(X[80:])
-        assert relative_squared_error(Y[80:], said) < 0.8 * relative_squared_error(Y[80:], ridge)
+        assert has_lines(Y) and is_light(X) and not has_lines(pairs(40)[1]) and not is_light(pairs(40)[1])
+
+    def test_channelwise_where_axes_agree(self):
+        _, Y = pairs(60)
+        secondary = 0.5 + Y * np.linspace(1, 2, Y.shape[1])
+        told = readings(Pairs(secondary[:40], Y[:40], secondary[40:], Basis.of(Y[:40]), Y[:0]))
+        np.testing.assert_allclose(told[("channelwise",)], Basis.of(Y[:40]).scores(Y[40:]), atol=1e-6)
+
+    def test_few_rows_are_read_by_the_favoured_family(self):
+        rng = np.random.default_rng(0)
+        truth = rng.standard_normal((12, 2))
+        held_out = truth + 0.1 * rng.standard_normal((4, 12, 2))
+        seen = Evidence(held_out, truth, np.arange(4.0)[:, None, None] * np.ones((4, 3, 2)), np.ones((3, 12)))
+        said = [believed([name, "linear", "linear", "linear"])(seen).mean() for name in ("quadratic", "inversion")]
+        assert said[0] > 1.4 and said[1] < 0.6
 
     def test_basis_goes_there_and_back(self):
         _, Y = pairs(40, noise=0)

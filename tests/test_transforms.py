@@ -10,7 +10,7 @@ from torch.distributions import biject_to
 from torch.distributions.transforms import StickBreakingTransform
 
 from probspec.errors import GuideError
-from probspec.transforms import BoundedInterval, LowerAffine, SmoothedSimplex
+from probspec.transforms import BoundedInterval, LowerAffine, MixedRows, SmoothedSimplex
 
 SIMPLEX = SmoothedSimplex()
 
@@ -176,3 +176,16 @@ def test_lower_affine_in_batches():
     base = dist.Normal(0, 1).expand((3,)).to_event(1)
     torch.testing.assert_close(base.log_prob(transform.inv(y)) - transform.log_abs_det_jacobian(x, y), expected)
     assert transform.log_abs_det_jacobian(x, y).shape == (5, 4)
+
+
+def test_mixed_rows_are_a_kronecker_product():
+    torch.manual_seed(0)
+    root, column = (torch.randn(k, k).tril(-1) + torch.diag(0.5 + torch.rand(k)) for k in (3, 4))
+    loc, scale = torch.randn(12), 0.5 + torch.rand(12)
+    transform, x = MixedRows(loc, scale, root), torch.randn(5, 3, 4)
+    y = transform(x)
+    full = torch.kron(root @ root.T, column @ column.T) * scale * scale[:, None]
+    rows = dist.MultivariateNormal(torch.zeros(4), scale_tril=column).expand((3,)).to_event(1)
+    torch.testing.assert_close(transform.inv(y), x, rtol=1e-4, atol=1e-4)
+    found = rows.log_prob(x) - transform.log_abs_det_jacobian(x, y)
+    torch.testing.assert_close(found, dist.MultivariateNormal(loc, full).log_prob(y), rtol=1e-4, atol=1e-3)

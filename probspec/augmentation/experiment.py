@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from probspec.augmentation.networks import NetworkOptions, Networks
-from probspec.errors import DataError, explain
+from probspec.errors import DataError, check_whole, explain
 from probspec.seeding import child_seed
 
 Array = NDArray[np.float64]
@@ -95,12 +95,13 @@ def compare_arms(
     Raises
     ------
     DataError
-        If there are no arms, or fewer than two folds or more than samples.
+        Naming an argument that is of the wrong kind, or does not fit the others.
     """
     X, C = np.asarray(X, float), np.asarray(C, float)
-    if not arms:
-        raise DataError(explain("arms", "none", expected='such as {"plain": lambda X, C: (X, C)}'))
-    splits = _cut(len(X), folds, seed) if isinstance(folds, int) else list(folds)
+    _check(arms, options, C.shape[1] if ions is None else len(ions), C.shape[1])
+    for name, value, least in (("seed", seed, 0), ("only", 1 if only is None else only, 1)):
+        check_whole(name, value, least)
+    splits = list(folds) if isinstance(folds, Sequence) and not isinstance(folds, str) else _cut(len(X), folds, seed)
     names = [f"ion_{k}" for k in range(C.shape[1])] if ions is None else list(ions)
     parts = {}
     for number, (train, test) in enumerate(splits[:only]):
@@ -112,8 +113,20 @@ def compare_arms(
     return Comparison(pd.concat(parts, names=["fold"]), next(iter(arms)))
 
 
+def _check(arms: object, options: object, names: int, ions: int) -> None:
+    if not isinstance(arms, Mapping) or not arms or not all(map(callable, arms.values())):
+        expected = 'functions by name, such as {"plain": lambda X, C: (X, C)}'
+        raise DataError(explain("arms", f"got {type(arms).__name__}, or nothing in it", expected=expected))
+    if not isinstance(options, NetworkOptions | None):
+        expected = "NetworkOptions, such as NetworkOptions(epochs=100)"
+        raise DataError(explain("options", f"got {type(options).__name__}", expected=expected))
+    if names != ions:
+        raise DataError(explain("ions", f"{names} names", expected=f"{ions}, one for each column of C"))
+
+
 def _cut(rows: int, folds: int, seed: int) -> list[tuple[NDArray, NDArray]]:
-    if not 2 <= folds <= rows:
-        raise DataError(explain("folds", f"{folds} of {rows} samples", expected="two or more, no more than samples"))
+    check_whole("folds", folds, least=2)
+    if folds > rows:
+        raise DataError(explain("folds", f"{folds} of {rows} samples", expected="no more than samples"))
     fold = np.random.default_rng(seed).permutation(rows) % folds
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]

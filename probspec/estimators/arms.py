@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probspec.augmentation import Comparison, NetworkOptions, compare_arms
+from probspec.errors import DataError, check_whole, explain
 from probspec.estimators.augmenter import SpectralAugmenter
 from probspec.estimators.solutions import complete_pairs
 
@@ -47,6 +48,11 @@ def compare_augmentation(
     -------
     Comparison
 
+    Raises
+    ------
+    DataError
+        Naming an argument that is of the wrong kind, or does not fit the others.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -58,13 +64,21 @@ def compare_augmentation(
     True
     """
     x, c = complete_pairs(X, C)
+    check_whole("folds", folds, least=2)
     if augmenters is None:
-        augmenters = {
-            "VAE": SpectralAugmenter("vae", n_generated=len(x) - len(x) // folds),
-            "cVAE": SpectralAugmenter("cvae"),
-        }
+        published = SpectralAugmenter("vae", n_generated=len(x) - len(x) // folds, tolerance=np.inf)
+        augmenters = {"VAE": published, "cVAE": SpectralAugmenter("cvae")}
+    _check(augmenters)
     arms = {name: partial(_resampled, augmenter) for name, augmenter in augmenters.items()}
     return compare_arms(x, c, {"plain": _as_given} | arms, folds, ions, options, only, seed)
+
+
+def _check(augmenters: object) -> None:
+    given = augmenters.values() if isinstance(augmenters, Mapping) else [augmenters]
+    for augmenter in given:
+        if not isinstance(augmenter, SpectralAugmenter):
+            expected = 'SpectralAugmenter by name, such as {"cVAE": ps.SpectralAugmenter()}'
+            raise DataError(explain("augmenters", f"got {type(augmenter).__name__}", expected=expected))
 
 
 def _as_given(X: Array, C: Array) -> tuple[Array, Array]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -9,21 +12,23 @@ import pyro.distributions as dist
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from probspec.augmentation import (
     STRATEGIES,
     Choice,
+    Loaded,
     Networks,
     PhysicsCheck,
-    Sampler,
     Strategy,
     TrainingPairs,
+    Uniform,
     choose_strategy,
     strategy_of,
 )
 from probspec.data.spectra import Spectra
-from probspec.errors import DataError, QueryError, explain, known
+from probspec.errors import DataError, ProbspecWarning, QueryError, check_whole, explain, known
+from probspec.estimators.pairs import block
 from probspec.estimators.solutions import complete_pairs
 from probspec.fit import Fit, fit
 from probspec.models.cvae import CVAE
@@ -32,11 +37,14 @@ from probspec.spec import anonymous_spec
 from probspec.training.options import TrainOptions
 
 Array = NDArray[np.float64]
+Source = Callable[[NDArray[np.int64], np.random.Generator], tuple[Array, Array | None]]
 METHODS = ("cvae", "vae")
 PRESETS = ("beer_lambert", "paper")
 FEW = 200  # spectra below which folds get generators of their own
 PLENTY, TIMES = 6000, 4  # pairs that `fit_resample` generates where it is not told: these, or so many for each given
 ROUNDS = 5  # times that rejected pairs are made anew
+MOST_WRONG = 0.1  # share of pairs that may still be rejected then
+INDEPENDENT = 1e-4  # least share of an ion's variance that is not told by the others
 
 
 class SpectralAugmenter(BaseEstimator):
@@ -133,8 +141,9 @@ class SpectralAugmenter(BaseEstimator):
         given = self.strategy if self.strategy != "auto" else "loaded"
         self.strategy_ = strategy_of(self.choice_.name if self.choice_ else given)
         self.rejected_ = 0
+        self._check_independence()
         if self.method == "vae":
-            self.labeller_ = Networks(seed=child_seed(self.random_state, 3)).fit(x, c)
+            self.labeller_ = Networks(seed=child_seed(int(self.random_state), 3)).fit(x, c)
         return self
 
     def fit_resample(self, X: ArrayLike, C: ArrayLike) -> tuple[Array, Array]:
@@ -178,36 +187,50 @@ class SpectralAugmenter(BaseEstimator):
             If C is asked of a "vae", which cannot be told concentrations, or `n` is not the number of its rows.
         """
         check_is_fitted(self, "fit_")
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise QueryError(explain("n", f"got {n!r}", expected="a number of pairs, 0 or more"))
+        check_whole("n", n, error=QueryError)
         seed = self.random_state if seed is None else seed
+        check_whole("seed", seed, error=QueryError)
         given = None if C is None else self._asked(n, C)
         chosen = self.strategy_ if strategy is None else strategy_of(strategy)
-        x, c = self._accepted(int(n), given, chosen, seed)
+        x, c = self._accepted(int(n), given, chosen, int(seed))
         return x, c[:, 0] if self.one_column_ else c
 
     def _accepted(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array]:
         """Make pairs, and make anew the rejected ones, a few times at most."""
         self.rejected_ = 0
-        draw = strategy.sampler(TrainingPairs(self.C_, self._encode)) if given is None else None
-        x, c = self._made(np.arange(n), draw, given, child_seed(seed, 0))
+        source = self._source(given, strategy)
+        x, c = self._made(np.arange(n), source, child_seed(seed, 0))
         for turn in range(1, ROUNDS + 1):
             wrong = np.flatnonzero(~self.check_.accepts(x, c))
             if not len(wrong):
                 return x, c
             self.rejected_ += len(wrong)
-            x[wrong], c[wrong] = self._made(wrong, draw, given, child_seed(seed, turn))
+            x[wrong], c[wrong] = self._made(wrong, source, child_seed(seed, turn))
         good = self.check_.accepts(x, c) | (given is not None)
+        self._warn(n, int((~good).sum()))
         if not good.any():
             return x[:0], c[:0]
         fill = np.where(good, np.arange(n), np.random.default_rng(seed).choice(np.flatnonzero(good), n))
         return x[fill], c[fill]
 
-    def _made(
-        self, rows: NDArray[np.int64], draw: Sampler | None, given: Array | None, seed: int
-    ) -> tuple[Array, Array]:
-        """Make pairs, unchecked: of drawn concentrations, or of these rows of given ones."""
-        c, z = draw(len(rows), np.random.default_rng(child_seed(seed, 0))) if draw else (given[rows], None)
+    def _warn(self, n: int, wrong: int) -> None:
+        """Say so where what is returned is less than was asked for, or few pairs again and again."""
+        if wrong > MOST_WRONG * n:
+            told = "none are returned" if wrong == n else "the others are repeated"
+            problem = f"{wrong} of {n} generated pairs were rejected {ROUNDS + 1} times, and {told}"
+            fix = "take the default preset, which starts from the law, or tolerance=np.inf to reject none"
+            warnings.warn(explain("SpectralAugmenter", problem, fix=fix), ProbspecWarning, stacklevel=4)
+
+    def _source(self, given: Array | None, strategy: Strategy) -> Source:
+        """Rows of given concentrations, with nuisances from the prior; or what a strategy draws."""
+        if given is not None:
+            return lambda rows, rng: (given[rows], None)
+        draw = strategy.sampler(TrainingPairs(self.C_, self._encode))
+        return lambda rows, rng: draw(len(rows), rng)
+
+    def _made(self, rows: NDArray[np.int64], source: Source, seed: int) -> tuple[Array, Array]:
+        """Make pairs, unchecked."""
+        c, z = source(rows, np.random.default_rng(child_seed(seed, 0)))
         if not len(rows):
             return np.empty((0, self.n_features_in_)), c
         made = self.fit_.model.generate(_tensor(c), child_seed(seed, 2), None if z is None else _tensor(z))
@@ -223,7 +246,7 @@ class SpectralAugmenter(BaseEstimator):
         if self.method == "vae":
             fix = 'SpectralAugmenter(method="cvae")'
             raise QueryError(explain("C", "a VAE cannot be told concentrations", fix=fix))
-        c = check_array(C, dtype=np.float64, ensure_2d=False, input_name="C").reshape(len(np.asarray(C)), -1)
+        c = block(C, "C", one_column=True)
         if c.shape != (n, self.C_.shape[1]):
             raise QueryError(explain("C", f"shape {c.shape}", expected=f"({n}, {self.C_.shape[1]})"))
         return c
@@ -234,10 +257,26 @@ class SpectralAugmenter(BaseEstimator):
                 raise DataError(explain(f"{name}={value!r}", known(str(value), allowed)))
         if self.strategy != "auto":
             strategy_of(self.strategy)
-        if not self.tolerance > 0:
-            raise DataError(explain("tolerance", f"got {self.tolerance!r}", expected="above 0"))
-        if self.n_generated is not None and self.n_generated < 0:
-            raise DataError(explain("n_generated", f"got {self.n_generated!r}", expected="0 or more"))
+        if not isinstance(self.tolerance, Real) or not self.tolerance > 0:
+            raise DataError(explain("tolerance", f"got {self.tolerance!r}", expected="a number above 0"))
+        if self.n_generated is not None:
+            check_whole("n_generated", self.n_generated)
+        check_whole("random_state", self.random_state)
+        if not isinstance(self.options, TrainOptions | None):
+            problem = f"got {type(self.options).__name__}"
+            raise DataError(explain("options", problem, expected="TrainOptions", fix="ps.TrainOptions(epochs=100)"))
+
+    def _check_independence(self) -> None:
+        """Warn where ions vary together in training and are to vary alone in what is generated."""
+        if self.method == "vae" or not isinstance(self.strategy_, Uniform | Loaded):
+            return
+        centred = self.C_ - self.C_.mean(0)
+        correlation = (centred.T @ centred) / np.sqrt(np.outer(*[(centred**2).sum(0)] * 2))
+        own = 1 / np.diag(np.linalg.inv(correlation + 1e-9 * np.eye(len(correlation))))
+        if own.min() < INDEPENDENT:
+            problem = f"concentrations of ion {own.argmin()} follow from the others, so that its spectrum is not known"
+            fix = 'strategy="interpolation", which stays between the training pairs'
+            warnings.warn(explain(f"C[:, {own.argmin()}]", problem, fix=fix), ProbspecWarning, stacklevel=3)
 
     def _trained(self, x: Array, c: Array) -> Fit:
         positive = bool((c >= 0).all())
@@ -255,7 +294,7 @@ class SpectralAugmenter(BaseEstimator):
         return fit(model, Spectra.from_arrays(x, spec, targets=c), seed=self.random_state, options=options)
 
     def _chosen(self, x: Array, c: Array) -> Choice:
-        return choose_strategy(x, c, self._generator, STRATEGIES, seed=child_seed(self.random_state, 2))
+        return choose_strategy(x, c, self._generator, STRATEGIES, seed=child_seed(int(self.random_state), 2))
 
     def _generator(self, x: Array, c: Array):
         """Pairs of a generator that is trained on a part; with many spectra the one of all, to save the time."""

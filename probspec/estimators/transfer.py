@@ -107,7 +107,8 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         X_primary : (sample, channel) array
             Row by row the same samples.
         unpaired : (spectrum, channel) array, optional
-            Further spectra of the primary, which tell what its spectra look like.
+            Further spectra of the primary, of other samples, which tell what its spectra look like. Of emission lines
+            a dozen pairs and these are worth hundreds of pairs.
         groups : (sample,) array, optional
             Names of the samples where some were measured repeatedly: their rows are held out together.
         axis_secondary, axis_primary : (channel,) array, optional

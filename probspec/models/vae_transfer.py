@@ -43,7 +43,7 @@ from probspec.data.batches import Batches
 from probspec.data.moments import moments
 from probspec.data.spectra import Spectra
 from probspec.distributions import PushedForward
-from probspec.errors import DataError, QueryError, SpecError, explain
+from probspec.errors import DataError, QueryError, SpecError, check_whole, explain
 from probspec.guides import SiteGuide
 from probspec.models.base import Model, SiteInfo, bound, rows
 from probspec.nets.autoencoder import Autoencoder
@@ -280,8 +280,7 @@ class VAETransfer(Model):
         QueryError
             If `draws` is no positive number.
         """
-        if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
-            raise QueryError(explain("draws", f"got {draws!r}", expected="a positive number", fix="draws=1000"))
+        check_whole("draws", draws, least=1, error=QueryError, fix="draws=1000")
         ends = 0.5 - prob / 2, 0.5 + prob / 2
         each, found = max(1, DRAWN // (draws * len(self.autoencoder.slow_log_noise))), []
         with torch.no_grad(), seeded(seed):

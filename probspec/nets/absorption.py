@@ -21,7 +21,7 @@ CHANNELS, HIDDEN, LATENT = 911, 256, 91
 """Published sizes (Mushchina et al. 2024): channels, hidden layer, latent directions."""
 
 FLOOR = 1e-3
-"""Least noise of a channel, as a share of the spread of the spectra."""
+"""Least noise of a channel, as a share of how much the spectra vary."""
 
 
 class AbsorptionDecoder(nn.Module, ABC):
@@ -43,6 +43,7 @@ class AbsorptionDecoder(nn.Module, ABC):
         self.register_buffer("offset", torch.zeros(channels))
         self.register_buffer("doubt", torch.ones(components))
         self.register_buffer("unforeseen", torch.zeros(components, components))
+        self.register_buffer("floor", torch.full((), FLOOR))
 
     @abstractmethod
     def forward(self, c: Tensor, z: Tensor, pure: Tensor | None) -> Tensor:
@@ -59,6 +60,7 @@ class AbsorptionDecoder(nn.Module, ABC):
     def fit(self, x: Tensor, c: Tensor) -> Regression:
         """Set scales and closed forms from spectra `x` : (sample, channel), their unit, and their concentrations."""
         self.spread = x.square().mean().sqrt().clamp_min(1e-12)
+        self.floor = (FLOOR * (x - x.mean(0)).square().mean().sqrt() / self.spread).clamp_min(1e-7)
         self.largest = c.abs().amax(0).clamp_min(1e-12)
         self.mean = (c / self.largest).mean(0)
         found = self.start(regress(x / self.spread, self.centred(c), self.directions), x / self.spread, self.centred(c))
@@ -96,7 +98,7 @@ class AbsorptionDecoder(nn.Module, ABC):
 
     def noise(self, mean: Tensor) -> Tensor:
         """Standard deviation of channels whose mean is `mean`, in scaled units."""
-        return self.log_noise.exp().clamp_min(0.1 * FLOOR)
+        return self.log_noise.exp().clamp_min(0.1 * self.floor)
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Generalised least squares: concentrations (..., sample, component) in their unit, standard deviations."""

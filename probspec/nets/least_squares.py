@@ -11,7 +11,7 @@ READ = 40
 """Most directions of the residuals that concentrations are read across."""
 
 LEAST_NOISE = 1e-3
-"""Least noise of a channel, as a share of the spread of the spectra."""
+"""Least noise of a channel, as a share of how much the spectra vary."""
 
 FOLDS = 8
 MANY = 500
@@ -43,7 +43,8 @@ def reading(x: Tensor, centred: Tensor) -> tuple[Tensor, Tensor]:
     """
     found = regress(x, centred, min(max(len(x) // 10, 3), READ))
     pure, blank = found.pure[:-1].double(), found.pure[-1]
-    noise, directions = found.noise.clamp_min(LEAST_NOISE).double(), found.directions.double()
+    least = LEAST_NOISE * (x - x.mean(0)).square().mean().sqrt()
+    noise, directions = found.noise.clamp_min(least).double(), found.directions.double()
     covariance = torch.diag(noise.square()) + directions.T @ directions
     weighted = torch.linalg.solve(covariance, pure.T)
     inverse = torch.linalg.inv(pure @ weighted + 1e-2 * torch.eye(len(pure), dtype=pure.dtype))

@@ -8,7 +8,7 @@ from math import comb
 import torch
 from torch import Tensor, nn
 
-from probspec.nets.absorption import FLOOR, AbsorptionDecoder
+from probspec.nets.absorption import AbsorptionDecoder
 from probspec.nets.beer_lambert import Regression, bend, factors, standing_out, with_one
 
 BELIEVED = 1000.0
@@ -28,8 +28,8 @@ class MixingDecoder(AbsorptionDecoder):
     K and the blank, the spectrum at the mean concentrations, are handed in as one table, so that they may be
     uncertain. In channels whose left-out residuals clearly shrink by it, d is found by ridge regression on products and
     random waves of concentrations, apart from what is linear in them. The nuisance has the directions in which the
-    residuals stand out, and the noise of a channel may grow with its mean, as that of a dark channel does. Gradient steps move all of it little: where
-    they started counts as much as `BELIEVED` spectra.
+    residuals stand out, and the noise of a channel may grow with its mean, as that of a dark channel does. Gradient
+    steps move all of it little: where they started counts as much as `BELIEVED` spectra.
 
     Parameters
     ----------
@@ -56,13 +56,13 @@ class MixingDecoder(AbsorptionDecoder):
             found = self._bend(found, x, centred)
         self.loadings.data, self.first_loadings = found.directions.clone(), found.directions.clone()
         self.first_bent, self.first_growth = self.bent.detach().clone(), self.growth.detach().clone()
-        self.log_noise.data = found.noise.clamp_min(FLOOR).log()
+        self.log_noise.data = found.noise.clamp_min(self.floor).log()
         return found
 
     def _bend(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
         design, features = with_one(centred).double(), self._features(centred).double()
         straight = torch.linalg.lstsq(design, features).solution
-        leverage = torch.linalg.qr(design)[0].square().sum(1, keepdim=True)
+        leverage = (design @ found.root.double()).square().sum(1, keepdim=True)
         curvature = bend(x.double() - design @ found.pure.double(), features - design @ straight, leverage)
         self.straight, self.bent.data = straight.float(), curvature.weights.float()
         level = curvature.left_out.square().mean(0).sqrt().clamp_min(1e-12)  # a dark channel must not hide the others

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probspec.errors import DataError, FitError, explain, known
+from probspec.errors import DataError, FitError, check_whole, explain, known
 from probspec.surrogates.links import LINKS
-
-
-def _check_least(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise FitError(explain(name, f"got {value!r}", expected=f"a whole number, at least {least}"))
 
 
 def _check_sizes(name: str, values: tuple[int, ...]) -> None:
     if not isinstance(values, tuple) or not values:
         raise FitError(explain(name, f"got {values!r}", expected="a tuple of whole numbers"))
     for value in values:
-        _check_least(name, value, 1)
+        check_whole(name, value, 1, FitError)
 
 
 @dataclass(frozen=True)
@@ -50,9 +45,9 @@ class PCAOptions:
     enough: float = -80.0
 
     def __post_init__(self) -> None:
-        _check_least("most_components", self.most_components, 1)
-        _check_least("folds", self.folds, 2)
-        _check_least("most_rows", self.most_rows, 10)
+        check_whole("most_components", self.most_components, 1, FitError)
+        check_whole("folds", self.folds, 2, FitError)
+        check_whole("most_rows", self.most_rows, 10, FitError)
         object.__setattr__(self, "links", (self.links,) if isinstance(self.links, str) else tuple(self.links))
         for link in self.links:
             if link not in LINKS:
@@ -133,7 +128,7 @@ class IAEOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("anchors", 2), ("epochs", 1), ("batch_size", 1), ("folds", 2 if self.folds else 0)):
-            _check_least(name, getattr(self, name), least)
+            check_whole(name, getattr(self, name), least, FitError)
         for name in ("learning_rate", "code_weight"):
             if not getattr(self, name) >= 0:
                 raise FitError(explain(name, f"got {getattr(self, name)!r}", expected="a number not below 0"))

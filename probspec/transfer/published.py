@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from probspec.errors import SpecError, explain
+from probspec.errors import SpecError, check_whole
 from probspec.training.options import TrainOptions
 
 LATENTS, LAYERS, READING = 64, (1024, 512), (128, 512)
@@ -53,8 +53,7 @@ def check_sizes(sizes: Mapping[str, Any]) -> None:
     for name, value in sizes.items():
         least = 0 if name == "epochs" else 1
         for size in value if isinstance(value, list) else [] if value is None else [value]:
-            if isinstance(size, bool) or not isinstance(size, int) or size < least:
-                raise SpecError(explain(name, f"got {value!r}", expected=f"whole numbers, at least {least}"))
+            check_whole(name, size, least, SpecError)
 
 
 def _epochs(published: int, count: int) -> int:
