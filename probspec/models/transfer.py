@@ -200,10 +200,17 @@ class LatentTransfer(Model):
             raise DataError(explain(f"spectra/{name}", problem, expected=f"at least {FEWEST}"))
         used = part_of(both, seed)
         x, y = (self._read(spectra, modality, used) for modality in (name, self.primary))
-        reading = Reading.fit(x, y, basis, seed, groups[used])
+        alone = self._alone(spectra) & ~np.isin(groups, groups[both])
+        library = self._read(spectra, self.primary, part_of(alone, seed)) if alone.any() else y[:0]
+        reading = Reading.fit(x, y, basis, seed, groups[used], library)
         self.instrument(name).keep(reading, self.unit.double().numpy())
         mean, width = basis.scores(y) + reading.errors, reading.widening(x, own=True)
         return self._extras(name, len(spectra), used, mean, width)
+
+    def _alone(self, spectra: Spectra) -> NDArray[np.bool_]:
+        """Rows that only the primary measured; those of another secondary may be samples of this one too."""
+        measured = [spectra.present(name) for name in self.secondaries]
+        return spectra.present(self.primary) & ~np.any(measured, 0)
 
     def _read(self, spectra: Spectra, modality: str, rows_read: NDArray[np.int64]) -> NDArray[np.float64]:
         return spectra.spectra(modality, rows_read).astype(np.float64)

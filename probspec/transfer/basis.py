@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-EXPLAINED = (
-    1 - 1e-7
-)  # share of the variance, where there are rows enough; calibrations rest on directions of little variance
+EXPLAINED = 1 - 1e-7  # share of the variance; calibrations rest on directions of little variance
 MOST = 30
-ROWS_PER_DIRECTION = 4
 NOISE = 0.01  # of the highest line, that a channel may lie below zero
 LINES = 5.0  # how far the strongest channel stands over the median one where spectra are lines on a continuum
 
@@ -47,7 +44,7 @@ class Basis:
         _, size, directions = np.linalg.svd(spectra - centre, full_matrices=False)
         share = np.cumsum(size**2) / max(float((size**2).sum()), 1e-300)
         enough = int(np.searchsorted(share, EXPLAINED)) + 1
-        allowed = max(1, min(len(size), len(spectra) // ROWS_PER_DIRECTION, MOST))
+        allowed = max(1, min(len(size) - 1, MOST))
         count = min(latents or min(enough, allowed), len(size))
         kept = directions[:count]
         if has_lines(spectra) and count > 1:
@@ -64,11 +61,15 @@ class Basis:
         return self.centre + scores @ self.directions
 
 
+def is_light(spectra: Array) -> bool:
+    """Whether spectra are positive but for noise, as counts are."""
+    return bool(spectra.min() >= -NOISE * spectra.mean(0).max())
+
+
 def has_lines(spectra: Array) -> bool:
-    """Whether spectra are positive but for noise, with lines far above the usual channel, as in emission."""
+    """Whether spectra are light, with lines far above the usual channel, as in emission."""
     mean = spectra.mean(0)
-    positive = spectra.min() >= -NOISE * mean.max()
-    return bool(positive and mean.max() > LINES * max(float(np.median(mean)), 1e-300))
+    return is_light(spectra) and bool(mean.max() > LINES * max(float(np.median(mean)), 1e-300))
 
 
 def varimax(loadings: Array, steps: int = 100) -> Array:

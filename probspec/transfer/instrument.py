@@ -13,7 +13,7 @@ from probspec.nets.linear_law import LinearLaw
 from probspec.transfer.basis import Basis
 from probspec.transfer.reading import Reading
 
-KEPT = ("secondary", "primary", "held_out", "errors", "left", "sizes", "groups")  # of a reading, as buffers
+KEPT = ("secondary", "primary", "held_out", "errors", "left", "sizes", "groups", "library")  # of a reading, as buffers
 VAGUE = 0.98  # most of the prior's variance that a reading may leave
 
 

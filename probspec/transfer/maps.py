@@ -1,8 +1,9 @@
 """The maps that read a secondary: each answers with scores of the primary, and none is right for every instrument.
 
 A map's name is (family, ...). Families are "linear" and "quadratic" kernel ridge, "doubting" (long-tailed noise),
-"noise" (rows weighted by how noisy their neighbours are), "sparse" (relevant principal scores), "difference" (what
-two instruments of equal channels differ by), "inversion" and "unit sum" (counted light).
+"noise" (rows weighted by how noisy their neighbours are), "sparse" (relevant principal scores), "channelwise" (slope
+and bias of each channel where both have the same, and a ridge for what these leave) and "inversion" (of the optics of
+counted light, and what it gets wrong).
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probspec.transfer import views
-from probspec.transfer.basis import Basis, has_lines
+from probspec.transfer.alignment import Alignment
+from probspec.transfer.basis import Basis
+from probspec.transfer.correction import corrected
 from probspec.transfer.inversion import Inversion
+from probspec.transfer.optics import Optics
 from probspec.transfer.regressions import (
     KERNELS,
     doubting_weights,
@@ -39,11 +43,10 @@ PENALTIES = {
 ROBUST = (3e-4, 1e-3, 3e-3)
 SPARSE = {"raw": None, "derivative": views.derivative, "standard variate": views.standard_variate}
 COUNTS = (8, 12, 16, 20)
-LEADING = 6  # latents that sparse maps read; the others are left to a ridge
 PLACES = 10  # principal scores that say where rows lie near each other
-DIFFERENCE = (1e-6, 1e-5, 1e-4, 1e-3)
-INVERTED = (15, 30)
-UNIT_SUM = (1e-4, 1e-3)
+BEYOND = (1e-3, 1e-2)  # slope and bias leave little: what weak penalties find, the ridges find too
+INVERTED = 30  # directions
+CORRECTED = (3e-4, 1e-3, 3e-3)
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,18 @@ class Pairs:
         Of the secondary.
     basis : Basis
         Of the primary.
+    library : (spectrum, channel) array
+        Of the primary, of other samples.
+    alignment : Alignment, optional
+        Where the secondary's channels lie among the primary's, if both count light.
     """
 
     secondary: Array
     primary: Array
     new: Array
     basis: Basis
+    library: Array
+    alignment: Alignment | None = None
 
     @cached_property
     def scores(self) -> Array:
@@ -91,7 +100,7 @@ class Pairs:
 def readings(pairs: Pairs) -> dict[Name, Array]:
     """What every map says of the new spectra : (new row, latent) each."""
     found: dict[Name, Array] = {}
-    for kind in (_ridges, _robust, _sparse, _difference, _counted):
+    for kind in (_ridges, _robust, _sparse, _channelwise, _inversion):
         found |= dict(kind(pairs))
     return found
 
@@ -122,9 +131,7 @@ def _robust(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
 
 
 def _sparse(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
-    known, new = pairs.half_whitened
-    (others,) = ridge_path(linear(known, known), linear(new, known), pairs.scores, (1e-3,))
-    counts = [count for count in COUNTS if count <= len(known) // 2]
+    counts = [count for count in COUNTS if count <= len(pairs.secondary) // 2]
     for view, seen in SPARSE.items() if counts else ():
         rows = (pairs.secondary, pairs.new)
         known, new = (pairs.principal.white(x, COUNTS[-1]) for x in rows)
@@ -136,28 +143,29 @@ def _sparse(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
                 for own, x in zip((known, new), rows, strict=True)
             )
         for count in counts:
-            read = others.copy()
-            read[:, :LEADING] = sparse(known[:, :count], pairs.scores[:, :LEADING], new[:, :count])
-            yield ("sparse", view, count), read
+            yield ("sparse", view, count), sparse(known[:, :count], pairs.scores, new[:, :count])
 
 
-def _difference(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
+def _channelwise(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
     if pairs.secondary.shape[1] != pairs.primary.shape[1]:
         return
-    known, new = (views.block(x, pairs.secondary) for x in (pairs.secondary, pairs.new))
-    left = pairs.scores - pairs.basis.scores(pairs.secondary)
-    path = ridge_path(linear(known, known), linear(new, known), left, DIFFERENCE)
-    for penalty, read in zip(DIFFERENCE, path, strict=True):
-        yield ("difference", penalty), pairs.basis.scores(pairs.new) + read
+    centre, mean = pairs.secondary.mean(0), pairs.primary.mean(0)
+    spread = ((pairs.secondary - centre) ** 2).sum(0)
+    slope = ((pairs.secondary - centre) * (pairs.primary - mean)).sum(0) / (spread + 1e-9 * spread.max() + 1e-300)
+    known, new = (pairs.basis.scores(mean + slope * (x - centre)) for x in (pairs.secondary, pairs.new))
+    yield ("channelwise",), new
+    inside, towards = (views.block(x, pairs.secondary) for x in (pairs.secondary, pairs.new))
+    path = ridge_path(linear(inside, inside), linear(towards, inside), pairs.scores - known, BEYOND)
+    yield from ((("channelwise", penalty), new + left) for penalty, left in zip(BEYOND, path, strict=True))
 
 
-def _counted(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
-    if not (has_lines(pairs.primary) and pairs.secondary.min() >= 0 and len(pairs.primary) >= 4 * PLACES):
+def _inversion(pairs: Pairs) -> Iterator[tuple[Name, Array]]:
+    if pairs.alignment is None:
         return
-    for latents in INVERTED:
-        inversion = Inversion.fit(pairs.secondary, pairs.primary, latents)
-        yield ("inversion", latents), pairs.basis.scores(inversion.primary(pairs.new))
-    closed = views.unit_sum(pairs.secondary)
-    known, new = (views.block(views.unit_sum(x), closed) for x in (pairs.secondary, pairs.new))
-    path = ridge_path(linear(known, known), linear(new, known), pairs.scores, UNIT_SUM)
-    yield from ((("unit sum", penalty), read) for penalty, read in zip(UNIT_SUM, path, strict=True))
+    optics = Optics.fit(pairs.alignment, pairs.secondary, pairs.primary)
+    every = np.vstack([pairs.primary, pairs.library])
+    inversion = Inversion.through(optics, every, INVERTED)
+    yield ("inversion",), pairs.basis.scores(inversion.spectra(inversion.told(optics.light(pairs.new))))
+    path = corrected(inversion, pairs.secondary, pairs.primary, every, pairs.new, CORRECTED)
+    for penalty, said in zip(CORRECTED, path, strict=True):
+        yield ("inversion", penalty), pairs.basis.scores(said)

@@ -7,7 +7,7 @@ anew from these when a saved reading is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probspec.seeding import child_seed
-from probspec.transfer.basis import Basis, has_lines
+from probspec.transfer.alignment import Alignment
+from probspec.transfer.basis import Basis, has_lines, is_light
 from probspec.transfer.folds import left_out
 from probspec.transfer.maps import PLACES, Name, Pairs, readings
 from probspec.transfer.regressions import distances, median_distance
@@ -52,6 +53,8 @@ class Reading:
         How large the error of each training row is, one on average.
     groups : (sample,) array of whole numbers
         Rows of one number are repeats of one sample.
+    library : (spectrum, channel) array
+        Of the primary, of other samples.
     """
 
     basis: Basis
@@ -64,10 +67,17 @@ class Reading:
     left: Array
     sizes: Array
     groups: Array
+    library: Array
 
     @classmethod
     def fit(
-        cls, secondary: Array, primary: Array, basis: Basis, seed: int = 0, groups: NDArray[Any] | None = None
+        cls,
+        secondary: Array,
+        primary: Array,
+        basis: Basis,
+        seed: int = 0,
+        groups: NDArray[Any] | None = None,
+        library: Array | None = None,
     ) -> Reading:
         """Learn from paired spectra.
 
@@ -78,35 +88,45 @@ class Reading:
         seed : int
         groups : (sample,) array, optional
             Repeats of one sample, held out together; every row by itself where left out.
+        library : (spectrum, channel) array, optional
+            Of the primary, of other samples.
         """
+        library = primary[:0] if library is None else library
         groups = np.arange(len(primary)) if groups is None else np.unique(groups, return_inverse=True)[1]
         groups = groups.astype(np.float64)
-        held_out, maps = _held_out(secondary, primary, basis, groups, child_seed(seed, 0))
+        pairs = Pairs(secondary, primary, secondary[:1], basis, library, _aligned(secondary, primary))
+        held_out, maps = _held_out(pairs, groups, child_seed(seed, 0))
         truth = basis.scores(primary)
         near = _near(secondary, secondary, Principal.of(secondary))
-        allowed = rules(families_of(maps), len(np.unique(groups)), has_lines(primary))
+        allowed = rules(families_of(maps), len(np.unique(groups)))
         evidence = Evidence(held_out, truth, held_out, near)
         rule, said = choose(evidence, allowed, near, groups, child_seed(seed, 1))
         errors = said - truth
-        beyond = primary - basis.spectra(truth)
-        left = (beyond**2).mean(0) * len(primary) / max(len(primary) - len(basis.directions) - 1, 1)
+        beyond = _beyond(primary, basis, len(primary) + len(library))
+        left = (beyond**2).mean(0)
         size = (errors**2).sum(1) + (beyond**2).sum(1)
         floor = LEAST * max(float((truth**2).sum(1).mean()), 1e-300)
         sizes = (size + floor) / (size.mean() + floor)
-        return cls(basis, secondary, primary, held_out, maps, rule, errors, left, sizes, groups)
+        return cls(basis, secondary, primary, held_out, maps, rule, errors, left, sizes, groups, library)
 
     @cached_property
     def principal(self) -> Principal:
         """Principal directions of the training rows of the secondary."""
         return Principal.of(self.secondary)
 
+    @cached_property
+    def alignment(self) -> Alignment | None:
+        """Where the secondary's channels lie among the primary's."""
+        return _aligned(self.secondary, self.primary)
+
     def scores(self, new: Array) -> Array:
         """Most probable scores of the primary : (new row, latent)."""
-        said = readings(Pairs(self.secondary, self.primary, new, self.basis))
+        pairs = Pairs(self.secondary, self.primary, new, self.basis, self.library, self.alignment)
+        said = readings(pairs)
         told = np.stack([said[name] for name in self.maps])
         near = _near(new, self.secondary, self.principal)
         evidence = Evidence(self.held_out, self.basis.scores(self.primary), told, near)
-        return rules(families_of(self.maps), len(np.unique(self.groups)), has_lines(self.primary))[self.rule](evidence)
+        return rules(families_of(self.maps), len(np.unique(self.groups)))[self.rule](evidence)
 
     def transferred(self, new: Array) -> Array:
         """Most probable spectra of the primary : (new row, channel)."""
@@ -145,25 +165,47 @@ class Reading:
         return np.sqrt(np.einsum("kc,kl,lc->c", directions, self.covariance(), directions) + self.left)
 
     def factor(self, prob: float) -> float:
-        """Spreads to either side of the mean within which the share `prob` of left-out channel values lay."""
-        truth = self.basis.scores(self.primary)
-        errors = self.errors @ self.basis.directions - (self.primary - self.basis.spectra(truth))
-        spread = self.spread() + 1e-300
-        return float(np.quantile(np.abs(errors) / spread / self.widening(self.secondary, own=True)[:, None], prob))
+        """Spreads to either side of the mean within which the share `prob` of left-out channel values lay.
+
+        The spread that a row is measured by is that of the others, as it will be for new rows. Of few rows the share is
+        raised as if the new one were among them (conformal prediction: Vovk et al. 2005), the less so the more
+        directions their errors have.
+        """
+        beyond = _beyond(self.primary, self.basis, len(self.primary) + len(self.library))
+        errors, width = self.errors @ self.basis.directions, self.widening(self.secondary, own=True)[:, None]
+        others = (self.groups[:, None] != self.groups).astype(float)
+        spread = np.sqrt(others @ (errors / width) ** 2 / others.sum(1, keepdims=True) + self.left) + 1e-300
+        sizes = (errors - beyond) / spread / width
+        alike = sizes @ sizes.T
+        directions = np.trace(alike) ** 2 / ((alike**2).sum() + 1e-300)
+        share = prob * (1 + 1 / (len(np.unique(self.groups)) * max(directions, 1)))
+        return float(np.quantile(np.abs(sizes), min(share, 1)))
 
 
-def _held_out(
-    secondary: Array, primary: Array, basis: Basis, groups: Array, seed: int
-) -> tuple[Array, tuple[Name, ...]]:
+def _beyond(primary: Array, basis: Basis, rows: int) -> Array:
+    """What the directions do not explain, as large as it is for rows that they were not made of."""
+    unexplained = primary - basis.spectra(basis.scores(primary))
+    return unexplained * np.sqrt(rows / max(rows - len(basis.directions) - 1, 1))
+
+
+def _held_out(pairs: Pairs, groups: Array, seed: int) -> tuple[Array, tuple[Name, ...]]:
     """What each map says of rows left out, and the maps that can be made of fewer rows too."""
     said: dict[Name, Array] = {}
     for taught, asked in left_out(groups, seed):
-        pairs = Pairs(secondary[taught], primary[taught], secondary[asked], basis)
-        for name, scores in readings(pairs).items():
-            said.setdefault(name, np.full((len(primary), len(basis.directions)), np.nan))[asked] = scores
-    maps = tuple(name for name in readings(Pairs(secondary, primary, secondary[:1], basis)) if name in said)
-    maps = tuple(name for name in maps if np.isfinite(said[name]).all())
+        fewer = replace(
+            pairs, secondary=pairs.secondary[taught], primary=pairs.primary[taught], new=pairs.secondary[asked]
+        )
+        for name, scores in readings(fewer).items():
+            said.setdefault(name, np.full(pairs.scores.shape, np.nan))[asked] = scores
+    maps = tuple(name for name in readings(pairs) if name in said and np.isfinite(said[name]).all())
     return np.stack([said[name] for name in maps]), maps
+
+
+def _aligned(secondary: Array, primary: Array) -> Alignment | None:
+    """Where both count light and see the same lines."""
+    if not (has_lines(primary) and is_light(secondary)):
+        return None
+    return Alignment.find(secondary.mean(0), primary.mean(0))
 
 
 def families_of(maps: Sequence[Name]) -> list[str]:

@@ -137,15 +137,19 @@ def _relevant(features: Array, targets: Array) -> Array:
     spread = np.maximum(targets.var(0), 1e-300)[:, None]
     precision, noise = np.tile(1 / spread, len(gram)), 0.1 * spread
     coefficients, own = np.zeros_like(along), np.arange(len(gram))
+    moving = np.arange(len(along))  # latents whose coefficients do
     for _ in range(SWEEPS):
-        system = gram / noise[..., None]
-        system[:, own, own] += precision
+        system = gram / noise[moving, :, None]
+        system[:, own, own] += precision[moving]
         covariance = np.linalg.inv(system)
-        before, coefficients = coefficients, (covariance @ (along / noise)[..., None])[..., 0]
-        counted = 1 - precision * covariance[:, own, own]
-        precision = np.clip(counted / (coefficients**2 + 1e-300), 1e-12 / spread, CLIP / spread)
-        left = ((targets - features @ coefficients.T) ** 2).sum(0)[:, None]
-        noise = np.maximum(left / np.maximum(len(targets) - 1 - counted.sum(1, keepdims=True), 1), 1e-12 * spread)
-        if (np.abs(coefficients - before) <= SETTLED * np.sqrt(spread)).all():
+        before, scale = coefficients[moving], spread[moving]
+        after = (covariance @ (along[moving] / noise[moving])[..., None])[..., 0]
+        counted = 1 - precision[moving] * covariance[:, own, own]
+        precision[moving] = np.clip(counted / (after**2 + 1e-300), 1e-12 / scale, CLIP / scale)
+        left = ((targets[:, moving] - features @ after.T) ** 2).sum(0)[:, None]
+        free = np.maximum(len(targets) - 1 - counted.sum(1, keepdims=True), 1)
+        noise[moving], coefficients[moving] = np.maximum(left / free, 1e-12 * scale), after
+        moving = moving[(np.abs(after - before) > SETTLED * np.sqrt(scale)).any(1)]
+        if not len(moving):
             break
     return coefficients

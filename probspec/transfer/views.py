@@ -29,12 +29,6 @@ def standard_variate(spectra: Array) -> Array:
     return (spectra - spectra.mean(1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
 
 
-def unit_sum(spectra: Array) -> Array:
-    """Each spectrum divided by its mean, which takes a gain away."""
-    mean = spectra.mean(1, keepdims=True)
-    return spectra / np.where(mean > 0, mean, 1.0)
-
-
 def block(spectra: Array, training: Array) -> Array:
     """Centred, and divided by one spread for all channels."""
     centre = training.mean(0)

@@ -1,11 +1,14 @@
 """Transfer of spectra between instruments: SpectralTransfer with its defaults, beside the baselines.
 
     python -m tests.benchmarks.bench_transfer [--set NAME ...] [--repeats 1] [--folds 5] [--skip mlp pds]
+    python -m tests.benchmarks.bench_transfer --pairs 12 20 30 40 [--set NAME ...] [--repeats 1] [--skip mlp pds]
 
 Samples of the file are left out, each repeat with other folds. Baselines choose their strength by cross-validation
 inside the training rows. Printed are RSE (all folds together), mean Euclidean distance, minus the mean cosine,
 k-score, the share of channel values inside 90 % bands, and, where there are labels, by how much the error of a PLS
 calibration of the primary grows when it is given transferred spectra; means and standard deviations over repeats.
+With --pairs a third of the samples is left out, at most 110, and so many of the others are pairs, drawn anew for each
+repeat; "+ unpaired" is given the primary's spectra of the rest besides. Printed are RSE and the share inside the bands.
 The sets are read from the folder that `PROBSPEC_SHARED_DATA` names, else from `../shared/data` beside the checkout.
 """
 
@@ -87,6 +90,8 @@ def rows_of(chosen: np.ndarray, sample: np.ndarray) -> np.ndarray:
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
+    if arguments.pairs:
+        return few_pairs(arguments)
     print(f"| set | method | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
     for name in arguments.set:
         task = SETS[name]()
@@ -101,8 +106,31 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--pairs", nargs="+", type=int, default=[], help="numbers of shared samples, if few")
     parser.add_argument("--skip", nargs="*", default=[], help="baselines to leave out")
     return parser.parse_args()
+
+
+def few_pairs(arguments: argparse.Namespace) -> None:
+    print("| set | pairs | method | RSE | cover |\n|---|---|---|---|---|")
+    for name in arguments.set:
+        task = SETS[name]()
+        for count in arguments.pairs:
+            runs = [subset(task, count, seed, arguments.skip) for seed in range(arguments.repeats)]
+            for method in runs[0]:
+                cells = [summary([run[method].get(column, np.nan) for run in runs]) for column in ("RSE", "cover")]
+                print(f"| {name} | {count} | {method} | {' | '.join(cells)} |", flush=True)
+
+
+def subset(task: Task, count: int, seed: int, skip: list[str]) -> dict[str, dict[str, float]]:
+    order = np.random.default_rng(seed).permutation(len(task.primary))
+    test, rest = np.split(order, [min(110, len(order) // 3)])
+    asked = Task(task.secondary[test], task.primary[test])
+    said = dict(answers(task, rest[:count], test, skip))
+    if len(rest) > count:
+        known = task.secondary[rest[:count]], task.primary[rest[:count]]
+        said["probspec + unpaired"] = ours(*known, asked.secondary, task.primary[rest[count:]])
+    return {method: score(asked, answer, None) for method, answer in said.items()}
 
 
 def cross_validate(task: Task, folds: int, seed: int, skip: list[str]) -> dict[str, dict[str, float]]:
@@ -127,16 +155,20 @@ def cross_validate(task: Task, folds: int, seed: int, skip: list[str]) -> dict[s
 
 def answers(task: Task, train: np.ndarray, test: np.ndarray, skip: list[str]) -> Iterator[tuple[str, dict]]:
     x, y, new = task.secondary[train], task.primary[train], task.secondary[test]
-    began = time.perf_counter()
-    ours = ps.SpectralTransfer().fit(x, y)
-    seconds = np.full((len(test), 1), time.perf_counter() - began)
-    lower, upper = ours.predict_interval(new, prob=0.9)
-    yield "probspec", {"spectra": ours.transform(new), "lower": lower, "upper": upper, "seconds": seconds}
+    yield "probspec", ours(x, y, new)
     if x.shape == y.shape:
         yield "no transfer", {"spectra": new}
     for name, baseline in BASELINES.items():
         if name.lower() not in {word.lower() for word in skip}:
             yield name, {"spectra": baseline().fit(x, y).transform(new)}
+
+
+def ours(x: np.ndarray, y: np.ndarray, new: np.ndarray, unpaired: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    began = time.perf_counter()
+    transfer = ps.SpectralTransfer().fit(x, y, unpaired=unpaired)
+    seconds = np.full((len(new), 1), time.perf_counter() - began)
+    lower, upper = transfer.predict_interval(new, prob=0.9)
+    return {"spectra": transfer.transform(new), "lower": lower, "upper": upper, "seconds": seconds}
 
 
 def score(task: Task, said: dict[str, np.ndarray], calibrated: np.ndarray | None) -> dict[str, float]:
@@ -150,8 +182,8 @@ def score(task: Task, said: dict[str, np.ndarray], calibrated: np.ndarray | None
     if "lower" in said:
         found |= {"cover": coverage(truth, said["lower"], said["upper"]), "fit, s": float(said["seconds"].mean())}
     if calibrated is not None and task.labels is not None:
-        ours, best = (np.sqrt(((one - task.labels) ** 2).mean(0)) for one in (said["labels"], calibrated))
-        found["calibration loss %"] = float(100 * (ours / best - 1).mean())
+        new, best = (np.sqrt(((one - task.labels) ** 2).mean(0)) for one in (said["labels"], calibrated))
+        found["calibration loss %"] = float(100 * (new / best - 1).mean())
     return found
 
 
