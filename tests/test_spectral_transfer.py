@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from instruments import pairs
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -103,8 +104,33 @@ class TestSpectralTransfer:
         with pytest.raises(DataError, match=message):
             ps.SpectralTransfer().fit(*change(*pairs(40)))
 
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            {"latents": 2.5},
+            {"latents": 0},
+            {"preset": "paper", "latents": 0},
+            {"draws": "10"},
+            {"random_state": None},
+            {"options": {"epochs": 3}},
+        ],
+        ids=str,
+    )
+    def test_settings_that_are_refused(self, setting):
+        with pytest.raises(DataError, match=[*setting][-1]):
+            ps.SpectralTransfer(**setting).fit(*pairs(40))
+
+    def test_tables_have_columns(self, fitted):
+        made = clone(fitted).set_output(transform="pandas").fit(*pairs(40)).transform(pairs(3)[0])
+        assert made.shape == (3, 30) and made.columns[2] == "spectraltransfer2"
+
     def test_refusals_when_asked(self, fitted):
         X, Y = pairs(10)
+        for prob in (0, "0.9", None, [0.9]):
+            with pytest.raises(ProbspecError, match="prob"):
+                fitted.predict_interval(X, prob=prob)
+        with pytest.raises(DataError, match="name: 3 is taken"):
+            fitted.add_secondary(3, X, Y)
         with pytest.raises(DataError, match="25 features, but SpectralTransfer is expecting 24"):
             fitted.transform(np.ones((2, 25)))
         with pytest.raises(DataError, match="X_primary: X has 29 features"):

@@ -10,8 +10,8 @@ from scipy.sparse import issparse
 
 from probspec.data.axes import check_axis
 from probspec.errors import DataError, explain
-from probspec.models.transfer import FEWEST
 from probspec.spec import Axis
+from probspec.transfer.folds import FEWEST
 
 Array = NDArray[np.float64]
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from probspec.data.spectra import Spectra
-from probspec.errors import DataError, QueryError, explain, known
+from probspec.errors import DataError, QueryError, check_whole, explain, known
 from probspec.estimators.pairs import ArrayPair, axis_of, block, check_channels, pair
 from probspec.fit import Fit, fit
 from probspec.models.transfer import READ_TOGETHER, LatentTransfer
@@ -30,7 +31,7 @@ PRESETS = ("default", "paper")
 FIRST = "secondary"
 
 
-class SpectralTransfer(TransformerMixin, BaseEstimator):
+class SpectralTransfer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Spectra of a primary instrument from those of a secondary.
 
     Rows of `fit` are pairs. The two axes need not agree: neither in range nor in number nor in place of the channels.
@@ -110,7 +111,8 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
             Further spectra of the primary, of other samples, which tell what its spectra look like. Of emission lines
             a dozen pairs and these are worth hundreds of pairs.
         groups : (sample,) array, optional
-            Names of the samples where some were measured repeatedly: their rows are held out together.
+            Names of the samples where some were measured repeatedly: their rows are held out together. Where left out,
+            rows that are copies of each other are one sample.
         axis_secondary, axis_primary : (channel,) array, optional
             Positions of the channels, ascending; each instrument has its own. They label `posterior`.
 
@@ -119,8 +121,7 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         DataError
             Naming the argument and the index of what is wrong.
         """
-        if self.preset not in PRESETS:
-            raise DataError(explain(f"preset={self.preset!r}", known(self.preset, PRESETS)))
+        self._check_settings()
         first = pair(X_secondary, X_primary, groups, axis_secondary)
         channels = first.primary.shape[1]
         alone = np.zeros((0, channels)) if unpaired is None else block(unpaired, "unpaired")
@@ -151,12 +152,23 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
             If the name is taken or the pairs are not of the primary that was fitted.
         """
         check_is_fitted(self, "fit_")
-        if name in self.pairs_ or name == "primary" or not name.isidentifier():
+        if not isinstance(name, str) or name in {"primary", *self.pairs_} or not name.isidentifier():
             problem = f"{name!r} is taken or no name"
             raise DataError(explain("name", problem, expected=f"letters and digits, none of {sorted(self.pairs_)}"))
         more = pair(X_secondary, X_primary, groups, axis_secondary)
         check_channels(more.primary, len(self.axis_primary_), "X_primary")
         return self._train(self.pairs_ | {name: more}, self.unpaired_, self.axis_primary_)
+
+    def _check_settings(self) -> None:
+        if self.preset not in PRESETS:
+            raise DataError(explain(f"preset={self.preset!r}", known(str(self.preset), PRESETS)))
+        if self.latents is not None:
+            check_whole("latents", self.latents, least=1)
+        check_whole("draws", self.draws, least=1)
+        check_whole("random_state", self.random_state)
+        if not isinstance(self.options, TrainOptions | None):
+            problem = f"got {type(self.options).__name__}"
+            raise DataError(explain("options", problem, expected="TrainOptions", fix="ps.TrainOptions(epochs=100)"))
 
     def _train(self, pairs: dict[str, ArrayPair], unpaired: Array, axis: Array) -> Self:
         spectra = _stacked(pairs, unpaired, axis)
@@ -169,7 +181,8 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
 
     def _model(self, spec: DataSpec, spectra: Spectra) -> LatentTransfer | VAETransfer:
         if self.preset == "paper":
-            return VAETransfer(spec, latents=self.latents or LATENTS, layers=self.layers, epochs=self.epochs)
+            latents = LATENTS if self.latents is None else self.latents
+            return VAETransfer(spec, latents=latents, layers=self.layers, epochs=self.epochs)
         rows = part_of(spectra.present("primary"), self.random_state)
         primary = spectra.spectra("primary", rows).astype(np.float64)
         return LatentTransfer(spec, latents=len(Basis.of(primary, self.latents).directions))
@@ -202,8 +215,8 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         -------
         lower, upper : (sample, channel of the primary) array
         """
-        if not 0 < prob < 1:
-            raise QueryError(explain("prob", f"got {prob}", expected="a probability between 0 and 1", fix="prob=0.9"))
+        if not isinstance(prob, Real) or not 0 < prob < 1:
+            raise QueryError(explain("prob", f"got {prob!r}", expected="a probability between 0 and 1", fix="prob=0.9"))
         new, model = self._asked(X_secondary, secondary)
         if isinstance(model, VAETransfer):
             return model.band(new, secondary, prob, self.draws, self.random_state)
@@ -214,6 +227,11 @@ class SpectralTransfer(TransformerMixin, BaseEstimator):
         new, model = self._asked(X_secondary, secondary)
         spectra = Spectra.from_arrays({secondary: new}, model.spec, axes=_axes(self.pairs_, self.axis_primary_))
         return posterior(self.fit_, spectra, draws=self.draws, seed=self.random_state)
+
+    @property
+    def _n_features_out(self) -> int:
+        """Channels of the primary, by which scikit-learn names the columns of a table."""
+        return len(self.axis_primary_)
 
     def _asked(self, X_secondary: ArrayLike, secondary: str) -> tuple[Array, LatentTransfer | VAETransfer]:
         check_is_fitted(self, "fit_")

@@ -46,12 +46,11 @@ from probspec.spec import DataSpec
 from probspec.supports import describe
 from probspec.training.options import TrainOptions
 from probspec.transfer.basis import Basis
-from probspec.transfer.folds import part_of
+from probspec.transfer.folds import FEWEST, part_of
 from probspec.transfer.instrument import Instrument
 from probspec.transfer.reading import Reading
 
 LATENTS = 8
-FEWEST = 6  # samples of both from which maps can be told apart at all
 READ_TOGETHER = 4096  # spectra
 ROUNDING = 1e-6  # of the primary's spread, of float32
 

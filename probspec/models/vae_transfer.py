@@ -56,9 +56,9 @@ from probspec.spec import DataSpec
 from probspec.training.history import History
 from probspec.training.options import TrainOptions
 from probspec.training.train import train
+from probspec.transfer.folds import FEWEST
 from probspec.transfer.published import LATENTS, LAYERS, READING, check_sizes, primary_options, secondary_options
 
-FEWEST = 6  # pairs
 LEAST = 1e-4  # precision of what all secondaries say, as a share of the prior's
 DRAWN = 2**24  # channel values of a band that are drawn together
 LOOKED_AT = 4096  # rows by which the noise is set at last

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+FEWEST = 6  # samples of both instruments from which maps can be told apart at all
 FOLDS = 10
 MOST = 1000  # rows that closed forms are made of: their cost is cubic in them
 
