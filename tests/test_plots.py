@@ -344,7 +344,7 @@ def test_map_scale_bar_is_a_round_length_true_to_the_pixels(ax):
 def test_map_of_a_quantity_has_a_colour_bar_with_its_unit(ax):
     values = xr.DataArray([[1.0, np.nan], [3.0, 4.0]], dims=("y", "x"), name="MgO", attrs={"unit": "wt%"})
     drawable(plots.element_map(ax, values))
-    assert [a.get_ylabel() for a in ax.figure.axes] == ["y (pixel)", "MgO (wt%)"]
+    assert [a.get_ylabel() for a in (ax, *ax.child_axes)] == ["y (pixel)", "MgO (wt%)"]
     assert ax.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from probspec.errors import QueryError, explain
 from probspec.plots.style import PALETTE, heading, quantity_of, unit_of
 
+BAR = (1.03, 0.0, 0.05, 1.0)  # of a map: its colour bar stands beside it, as high as it is
 BLANK = "0.9"
 SHADES = ((0.0, 0.0), (0.55, 1.0), (0.45, 0.0))  # how far towards which grey, once the palette runs out
 
@@ -63,7 +64,8 @@ def element_map(
         raise QueryError(explain("values", f"shape {table.shape}", expected="(y, x)"))
     if names is None:
         image = ax.imshow(np.ma.masked_invalid(table.astype(float)), cmap=colormap, interpolation="nearest")
-        ax.figure.colorbar(image, ax=ax, label=heading(quantity_of(values, quantity), unit_of(values, unit)))
+        label = heading(quantity_of(values, quantity), unit_of(values, unit))
+        ax.figure.colorbar(image, cax=ax.inset_axes(BAR), label=label)
     else:
         _classes(ax, table, names, colours)
     ax.set_facecolor(BLANK)
