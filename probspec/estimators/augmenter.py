@@ -56,8 +56,9 @@ class SpectralAugmenter(BaseEstimator):
         "cvae" chooses concentrations and makes their spectra. "vae" makes spectra like those of the training set and
         has a regression network, trained on real pairs, say their concentrations (Mushchina et al. 2024).
     strategy : str or Strategy
-        How the "cvae" chooses concentrations: a name of `probspec.augmentation.STRATEGIES`, an object, or "auto", by
-        cross-validation, which takes ten times as long and on the real sets tried was no better than "loaded".
+        What the "cvae" makes spectra of: a name of `probspec.augmentation.STRATEGIES`, an object, or "auto", by
+        cross-validation, which takes half a minute and on the real sets tried mostly chose "loaded". Of the "vae" those
+        of latents matter alone.
     preset : {"beer_lambert", "paper"}
         Of the "cvae": starting from the law of Beer and Lambert, or the published networks.
     n_generated : int, optional
