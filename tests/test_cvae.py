@@ -10,8 +10,9 @@ import probspec as ps
 from probspec.draws.intervals import interval
 from probspec.errors import SpecError
 from probspec.models.cvae import CVAE
-from probspec.nets.beer_lambert import bend, regress
+from probspec.nets.beer_lambert import regress
 from probspec.nets.least_squares import left_out_errors
+from probspec.nets.left_out_ridge import left_out_ridge
 from probspec.posterior import posterior
 
 
@@ -110,7 +111,7 @@ def test_bending_counts_what_the_law_itself_was_fitted_to():
     basis = torch.linalg.qr(design)[0]
     rest = noise - basis @ (basis.T @ noise)
     features = torch.randn(24, 40, generator=generator, dtype=torch.float64)
-    found = bend(rest, features - basis @ (basis.T @ features), basis.square().sum(1, keepdim=True))
+    found = left_out_ridge(rest, features - basis @ (basis.T @ features), basis.square().sum(1, keepdim=True))
     assert found.weights.any(0).double().mean() < 0.1
     assert found.left_out.square().mean() == pytest.approx(1 / (1 - 12 / 24), rel=0.15)
 

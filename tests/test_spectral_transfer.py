@@ -63,6 +63,12 @@ class TestSpectralTransfer:
         assert made.std(("chain", "draw")).values.mean() == pytest.approx((upper - lower).mean() / 3.29, rel=0.2)
         assert float(np.asarray(post.khat()).max()) < 0.5
 
+    def test_a_spectrum_unlike_all_others_is_told(self, fitted):
+        new, _ = pairs(40, seed=1)
+        strange = new + np.where(np.arange(24) % 2, 1.0, -1.0)
+        usual, odd = (np.asarray(fitted.posterior(x).anomaly()) for x in (new, strange))
+        assert 0.3 < np.median(usual) < 1.4 and odd.min() > 3 * usual.max()  # as many directions as channels: below 1
+
     def test_same_seed_same_answer(self, fitted, untouched_generators):
         again = ps.SpectralTransfer(draws=200).fit(*pairs(60))
         new, _ = pairs(10, seed=1)

@@ -48,6 +48,13 @@ class TestPaper:
         post = paper.posterior(pairs(5, seed=1)[0])
         assert float(post.khat().max()) < 0.5
 
+    def test_a_spectrum_unlike_all_others_is_told(self, paper):
+        new, _ = pairs(40, seed=1)
+        usual, odd = (
+            np.asarray(paper.posterior(x).anomaly()) for x in (new, new + 2 * np.where(np.arange(24) % 2, 1.0, -1.0))
+        )
+        assert np.median(usual) == pytest.approx(1, abs=0.4) and np.median(odd) > 3 * np.median(usual)
+
     def test_the_published_annealing(self):
         model = VAETransfer(anonymous_spec({"primary": 30, "secondary": 24}, []))
         options = primary_options(313_600)

@@ -45,6 +45,7 @@ from probspec.sites import Site
 from probspec.spec import DataSpec
 from probspec.supports import describe
 from probspec.training.options import TrainOptions
+from probspec.transfer.anomaly import mean_square
 from probspec.transfer.basis import Basis
 from probspec.transfer.folds import FEWEST, part_of
 from probspec.transfer.instrument import Instrument
@@ -262,6 +263,16 @@ class LatentTransfer(Model):
         mean = self.expected(z)
         made = {self.primary: mean + self.log_noise.exp() * torch.randn_like(mean)}
         return made | {name: self.instrument(name).law.sample(z) for name in self.secondaries}
+
+    def anomaly(self, batch: Batch, values: dict[str, Tensor]) -> Tensor:
+        """Mean square of what the laws of the instruments leave, about 1 for spectra like the training set's.
+
+        It is less where there are hardly more channels than directions.
+        """
+        z = values["latent"]
+        laws = {self.primary: (self.expected(z), self.log_noise.exp())}
+        laws |= {name: self.instrument(name).law(z) for name in self.secondaries}
+        return mean_square((batch.x[name], *law, batch.present[name]) for name, law in laws.items())
 
     def example(self, seed: int = 0) -> Batch:
         """Eight samples; the last two are not measured by the primary."""

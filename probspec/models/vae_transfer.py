@@ -56,6 +56,7 @@ from probspec.spec import DataSpec
 from probspec.training.history import History
 from probspec.training.options import TrainOptions
 from probspec.training.train import train
+from probspec.transfer.anomaly import mean_square
 from probspec.transfer.folds import FEWEST
 from probspec.transfer.published import LATENTS, LAYERS, READING, check_sizes, primary_options, secondary_options
 
@@ -294,6 +295,12 @@ class VAETransfer(Model):
         """Spectra of every instrument, with noise; those of secondaries as a linear law of the latent makes them."""
         z = self._flat(values["latent"])
         return {self.primary: self.autoencoder.sample(z)} | {name: law.sample(z) for name, law in self.laws.items()}
+
+    def anomaly(self, batch: Batch, values: dict[str, Tensor]) -> Tensor:
+        """Mean square of what the laws of the instruments leave, about 1 for spectra like the training set's."""
+        z, scaled = self._flat(values["latent"]), self.autoencoder.encoder.scaling(batch.x[self.primary])
+        own = scaled, self.autoencoder.decoder(z), self.autoencoder.noise(), batch.present[self.primary]
+        return mean_square([own, *((batch.x[n], *law(z), batch.present[n]) for n, law in self.laws.items())])
 
     def example(self, seed: int = 0) -> Batch:
         """Eight samples; the last two are not measured by the primary."""

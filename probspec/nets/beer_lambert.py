@@ -1,4 +1,4 @@
-"""The law of Beer and Lambert by regression: pure spectra, what they leave, and how the law bends."""
+"""The law of Beer and Lambert by regression: pure spectra, and what they leave."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from torch import Tensor
 LOOSE = 1e-4
 """Ridge on pure spectra, per spectrum, where concentrations are of order one."""
 
-LEAST, TINY = 0.2, 1e-12
-"""Least share of a row's residual that its own leverage leaves: where noise is told from it, and where fits compete."""
-
-SURE = 2.0
-"""By how much bending must lower the left-out variance of a channel: this over the root of the number of spectra."""
+LEAST = 0.2
+"""Least share of a row's residual that its own leverage leaves."""
 
 
 class Regression(NamedTuple):
@@ -96,48 +93,6 @@ def standing_out(residuals: Tensor) -> int:
     shape = min(residuals.shape) / max(residuals.shape)
     threshold = 0.56 * shape**3 - 0.95 * shape**2 + 1.82 * shape + 1.43
     return int((singular > threshold * singular.median()).sum())
-
-
-class Curvature(NamedTuple):
-    """What departs from the law of Beer and Lambert, by ridge regression on features of the concentrations.
-
-    Parameters
-    ----------
-    weights : (feature, channel) Tensor
-    left_out : (sample, channel) Tensor
-        Residuals as of rows left out.
-    """
-
-    weights: Tensor
-    left_out: Tensor
-
-
-def bend(rest: Tensor, features: Tensor, leverage: Tensor) -> Curvature:
-    """Regress what the law leaves on features, each channel with the ridge that serves rows left out best.
-
-    A channel that no ridge serves clearly better than the law alone stays straight.
-
-    Parameters
-    ----------
-    rest : (sample, channel) Tensor
-    features : (sample, feature) Tensor
-        Orthogonal to what the law is made of.
-    leverage : (sample, 1) Tensor
-        Of the law itself: the share of each row that it was fitted to.
-    """
-    u, singular, basis = torch.linalg.svd(features, full_matrices=False)
-    projected, weights = u.T @ rest, rest.new_zeros(features.shape[1], rest.shape[1])
-    best = rest / (1 - leverage).clamp_min(TINY)
-    error = best.square().mean(0) * max(1 - SURE / len(rest) ** 0.5, 0.0)
-    for ridge in torch.logspace(-9, 1, 11, dtype=rest.dtype) * singular[0].square():
-        shrunk = singular.square() / (singular.square() + ridge)
-        fitted = leverage + (u.square() * shrunk).sum(1, keepdim=True)
-        left_out = (rest - (u * shrunk) @ projected) / (1 - fitted).clamp_min(TINY)
-        better = (found := left_out.square().mean(0)) < error
-        found_weights = basis.T @ ((shrunk / singular.clamp_min(1e-300))[:, None] * projected)
-        weights, best = torch.where(better, found_weights, weights), torch.where(better, left_out, best)
-        error = torch.minimum(error, found)
-    return Curvature(weights, best)
 
 
 def with_one(centred: Tensor) -> Tensor:

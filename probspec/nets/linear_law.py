@@ -1,9 +1,11 @@
-"""A linear law of spectra given a latent, by least squares."""
+"""A linear law of spectra given a latent."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from probspec.nets.left_out_ridge import left_out_ridge
 
 
 class LinearLaw(nn.Module):
@@ -25,16 +27,15 @@ class LinearLaw(nn.Module):
         self.register_buffer("noise", torch.ones(channels))
 
     def fit(self, z: Tensor, x: Tensor) -> None:
-        """Take level, loading and noise from latents `z` : (sample, latent) and spectra `x` : (sample, channel)."""
-        mean = z.double().mean(0)
-        level = x.double().mean(0)
-        centred = z.double() - mean
-        gram = centred.T @ centred
-        ridge = 1e-9 * gram.diagonal().mean().clamp_min(1e-300) * torch.eye(len(gram), dtype=gram.dtype)
-        loading = torch.linalg.solve(gram + ridge, centred.T @ (x.double() - level))
-        left = x.double() - level - centred @ loading
-        self.level, self.loading = (level - mean @ loading).to(self.level), loading.to(self.level)
-        self.noise = left.std(0, correction=0).clamp_min(1e-12).to(self.noise)
+        """Take level, loading and noise from latents `z` : (sample, latent) and spectra `x` : (sample, channel).
+
+        The noise is that of rows left out.
+        """
+        mean, level = z.double().mean(0), x.double().mean(0)
+        leverage = torch.full((len(z), 1), 1 / len(z), dtype=torch.float64)
+        found = left_out_ridge(x.double() - level, z.double() - mean, leverage)
+        self.level, self.loading = (level - mean @ found.weights).to(self.level), found.weights.to(self.level)
+        self.noise = found.left_out.square().mean(0).sqrt().clamp_min(1e-12).to(self.noise)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean : (..., channel) and standard deviation : (channel,)."""

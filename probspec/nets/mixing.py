@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from probspec.nets.absorption import AbsorptionDecoder
-from probspec.nets.beer_lambert import Regression, bend, factors, standing_out, with_one
+from probspec.nets.beer_lambert import Regression, factors, standing_out, with_one
+from probspec.nets.left_out_ridge import left_out_ridge
 
 BELIEVED = 1000.0
 """Spectra that the Beer-Lambert law is worth where departures from it are learnt."""
@@ -63,7 +64,8 @@ class MixingDecoder(AbsorptionDecoder):
         design, features = with_one(centred).double(), self._features(centred).double()
         straight = torch.linalg.lstsq(design, features).solution
         leverage = (design @ found.root.double()).square().sum(1, keepdim=True)
-        curvature = bend(x.double() - design @ found.pure.double(), features - design @ straight, leverage)
+        rest = x.double() - design @ found.pure.double()
+        curvature = left_out_ridge(rest, features - design @ straight, leverage)
         self.straight, self.bent.data = straight.float(), curvature.weights.float()
         level = curvature.left_out.square().mean(0).sqrt().clamp_min(1e-12)  # a dark channel must not hide the others
         relative = curvature.left_out / level
