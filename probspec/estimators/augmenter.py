@@ -193,26 +193,27 @@ class SpectralAugmenter(BaseEstimator):
         check_whole("seed", seed, error=QueryError)
         given = None if C is None else self._asked(n, C)
         chosen = self.strategy_ if strategy is None else strategy_of(strategy)
-        x, c = self._accepted(int(n), given, chosen, int(seed))
+        x, c, wrong = self._accepted(int(n), given, chosen, int(seed))
+        self._warn(int(n), wrong)
         return x, c[:, 0] if self.one_column_ else c
 
-    def _accepted(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array]:
-        """Make pairs, and make anew the rejected ones, a few times at most."""
+    def _accepted(self, n: int, given: Array | None, strategy: Strategy, seed: int) -> tuple[Array, Array, int]:
+        """Make pairs, and make anew the rejected ones, a few times at most: pairs, and how many stayed wrong."""
         self.rejected_ = 0
         source = self._source(given, strategy)
         x, c = self._made(np.arange(n), source, child_seed(seed, 0))
         for turn in range(1, ROUNDS + 1):
             wrong = np.flatnonzero(~self.check_.accepts(x, c))
             if not len(wrong):
-                return x, c
+                return x, c, 0
             self.rejected_ += len(wrong)
             x[wrong], c[wrong] = self._made(wrong, source, child_seed(seed, turn))
         good = self.check_.accepts(x, c) | (given is not None)
-        self._warn(n, int((~good).sum()))
-        if not good.any():
-            return x[:0], c[:0]
+        left = int((~good).sum())
+        if left == n:
+            return x[:0], c[:0], left
         fill = np.where(good, np.arange(n), np.random.default_rng(seed).choice(np.flatnonzero(good), n))
-        return x[fill], c[fill]
+        return x[fill], c[fill], left
 
     def _warn(self, n: int, wrong: int) -> None:
         """Say so where what is returned is less than was asked for, or few pairs again and again."""
@@ -220,7 +221,7 @@ class SpectralAugmenter(BaseEstimator):
             told = "none are returned" if wrong == n else "the others are repeated"
             problem = f"{wrong} of {n} generated pairs were rejected {ROUNDS + 1} times, and {told}"
             fix = "take the default preset, which starts from the law, or tolerance=np.inf to reject none"
-            warnings.warn(explain("SpectralAugmenter", problem, fix=fix), ProbspecWarning, stacklevel=4)
+            warnings.warn(explain("SpectralAugmenter", problem, fix=fix), ProbspecWarning, stacklevel=3)
 
     def _source(self, given: Array | None, strategy: Strategy) -> Source:
         """Rows of given concentrations, with nuisances from the prior; or what a strategy draws."""
@@ -307,7 +308,7 @@ class SpectralAugmenter(BaseEstimator):
             part.check_, part.fit_ = self.check_, self.fit_
 
         def generate(strategy: Strategy, n: int, seed: int) -> tuple[Array, Array]:
-            return part._accepted(n, None, strategy, seed)
+            return part._accepted(n, None, strategy, seed)[:2]
 
         return generate
 

@@ -1,17 +1,18 @@
 """Does augmentation help a regression network? SpectralAugmenter with its defaults, beside the baselines.
 
-    python -m tests.benchmarks.bench_augmentation [--set NAME ...] [--repeats 4] [--folds 3]
+    python -m tests.benchmarks.bench_augmentation [--set NAME ...] [--arms NAME ...] [--repeats 4] [--folds 3]
 
 Real sets: a random part of the file trains, the rest tests, seeds 0, 1, ...; of a set with replicates whole mixtures
 are held out. Two networks with hidden layers of 64 and 16: "sklearn" is scikit-learn's perceptron, one for all ions;
 "torch" the published one, Adam at 1e-3 for 100 epochs, one for each ion, which is taught the first 600 of the pairs
 generated, to save time. Both standardise channels and concentrations. "mixup" adds convex combinations of two training
-pairs, as many as the augmenter generates. Printed are mean absolute errors of each ion, mol/L, over the repeats, the
-ratio of their mean to that of the plain network with its standard deviation over repeats, that of the ion with the
-worst ratio, and that to ridge regression; below, the share of test concentrations that 90 % intervals of `ps.CVAE`
-hold, of ions that are there and of absent ones. The simulated set of the published size runs the published experiment
-instead, one network an ion: plain, with a VAE's and a cVAE's pairs as published, and with those of the default, on
-`--folds` of its 8 folds; a fold takes some minutes, and the set must be named.
+pairs, as many as the augmenter generates; "auto" lets the augmenter choose its strategy by cross-validation. Printed
+are mean absolute errors of each ion, in the unit of the set, over the repeats, the ratio of their mean to that of the
+plain network with its standard deviation over repeats, that of the ion with the worst ratio, and that to ridge
+regression; below, the share of test concentrations that 90 % intervals of `ps.CVAE` hold, of ions that are there and of
+absent ones. The simulated set of the published size runs the published experiment instead, one network an ion: plain,
+with a VAE's and a cVAE's pairs as published, with as many of the default, and with the default, on `--folds` of its 8
+folds; a fold takes some minutes, and the set must be named.
 The sets are read from the folder that `PROBSPEC_SHARED_DATA` names, else from `../shared/data` beside the checkout.
 """
 
@@ -32,10 +33,15 @@ from probspec.estimators import compare_augmentation
 from tests.shared_data import shared_file
 
 Pairs = tuple[np.ndarray, np.ndarray]
-SETS = {"ions_cu_co_cr_ni_visible": (20, 40, 48), "ions_co_cr_ni_uvvis": (30, 75), "simulated_ions": (3744,)}
+SETS = {
+    "ions_cu_co_cr_ni_visible": (20, 40, 48),
+    "ions_co_cr_ni_uvvis": (30, 75),
+    "ions_nitrate_nitrite_uv": (140,),
+    "simulated_ions": (3744,),
+}
 REAL = ["ions_cu_co_cr_ni_visible", "ions_co_cr_ni_uvvis"]
 TAUGHT = 600  # generated pairs that the slow network is taught
-REPLICATED = {"ions_co_cr_ni_uvvis": {30: 5, 75: 3}}  # mixtures that are held out
+REPLICATED = {"ions_co_cr_ni_uvvis": {30: 5, 75: 3}, "ions_nitrate_nitrite_uv": {140: 13}}  # mixtures held out
 
 
 def main() -> None:
@@ -48,7 +54,7 @@ def main() -> None:
         data = ps.open_spectra(shared_file(name), name).load()
         print("\n| set | n | network | pairs | MAE by ion | mean | to plain | worst ion | to ridge |\n|" + "---|" * 9)
         for n in SETS[name]:
-            for line in table(name, n, data, arguments.repeats):
+            for line in table(name, n, data, ["plain", *arguments.arms], arguments.repeats):
                 print(line, flush=True)
         print()
         for n in SETS[name]:
@@ -58,6 +64,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", nargs="+", choices=SETS, default=REAL)
+    parser.add_argument(
+        "--arms", nargs="+", choices=[arm for arm in ARMS if arm != "plain"], default=["mixup", "probspec"]
+    )
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--folds", type=int, default=3)
     return parser.parse_args()
@@ -109,16 +118,17 @@ ARMS: dict[str, Callable[[np.ndarray, np.ndarray], Pairs]] = {
     "plain": lambda X, C: (X, C),
     "mixup": mixup,
     "probspec": lambda X, C: ps.SpectralAugmenter().fit_resample(X, C),
+    "auto": lambda X, C: ps.SpectralAugmenter(strategy="auto").fit_resample(X, C),
 }
 
 
-def table(name: str, n: int, data: ps.Spectra, repeats: int) -> Iterator[str]:
+def table(name: str, n: int, data: ps.Spectra, arms: list[str], repeats: int) -> Iterator[str]:
     errors: dict[tuple[str, str], list[np.ndarray]] = {}
     for seed in range(repeats):
         train, (X, C) = split(name, n, data, seed)
         errors.setdefault(("ridge", "plain"), []).append(np.abs(ridge(train, X) - C).mean(0))
-        for arm, make in ARMS.items():
-            x, c = make(*train)
+        for arm in arms:
+            x, c = ARMS[arm](*train)
             for kind, answer in NETWORKS.items():
                 rows = None if MOST[kind] is None else n + MOST[kind]
                 errors.setdefault((kind, arm), []).append(np.abs(answer((x[:rows], c[:rows]), X) - C).mean(0))
@@ -155,10 +165,12 @@ def judged(found: np.ndarray, plain: np.ndarray, linear: np.ndarray) -> str:
 def published(folds: int) -> None:
     data = ps.simulate("simulated_ions", SETS["simulated_ions"][0])
     X, C = data.spectra("absorbance"), data.targets["concentration"]
-    as_published = {"n_generated": len(X) - len(X) // 8, "tolerance": np.inf}
+    as_many = len(X) - len(X) // 8
+    as_published = {"n_generated": as_many, "tolerance": np.inf}
     arms = {
         "VAE, published": ps.SpectralAugmenter("vae", **as_published),
         "cVAE, published": ps.SpectralAugmenter(preset="paper", strategy="uniform", **as_published),
+        "cVAE, as many": ps.SpectralAugmenter(n_generated=as_many),
         "cVAE": ps.SpectralAugmenter(),
     }
     ions = data.spec.targets["concentration"].components
