@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from shared_data import shared_file
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -144,6 +145,24 @@ def test_replicates_are_left_out_together():
 
     choose_strategy(np.repeat(X, 3, 0), np.repeat(C, 3, 0), generator, {"uniform": Uniform()}, folds=4, pairs=10)
     assert [len(mixtures) for mixtures in left_out] == [2] * 4 and len(set.union(*left_out)) == 8
+
+
+def test_groups_are_left_out_together():
+    X, C = pairs(24)
+    left_out = []
+
+    def generator(x, c):
+        left_out.append({tuple(row) for row in C} - {tuple(row) for row in c})
+        return lambda strategy, n, seed: (x[np.arange(n) % len(x)], c[np.arange(n) % len(c)])
+
+    groups = np.repeat(np.arange(6), 4)
+    choose_strategy(X, C, generator, {"uniform": Uniform()}, folds=3, pairs=10, groups=groups)
+    assert [len(solutions) for solutions in left_out] == [8] * 3
+    fitted = ps.SpectralAugmenter(n_generated=10).fit(X, C, groups=[f"series {k}" for k in groups])
+    alone = ps.SpectralAugmenter(n_generated=10).fit(X, C)
+    assert not torch.equal(fitted.fit_.model.decoder.doubt, alone.fit_.model.decoder.doubt)
+    with pytest.raises(DataError, match=r"groups: shape \(2,\)"):
+        ps.SpectralAugmenter().fit(X, C, groups=[1, 2])
 
 
 def test_the_experiment_pairs_the_folds():

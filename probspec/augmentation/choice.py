@@ -52,6 +52,7 @@ def choose_strategy(
     folds: int = 4,
     pairs: int = 1000,
     seed: int = 0,
+    groups: NDArray[np.int64] | None = None,
 ) -> Choice:
     """Choose a strategy: the first candidate that is within one standard error of the best.
 
@@ -64,14 +65,15 @@ def choose_strategy(
     candidates : mapping of name -> Strategy
         In the order in which they are preferred.
     folds : int
-        Pairs of equal concentrations, such as replicates, are left out together.
     pairs : int
         Generated for each fold and candidate.
     seed : int
+    groups : (sample,) int array, optional
+        Pairs that are left out together; those of equal concentrations, such as replicates, where left out.
     """
     some = np.random.default_rng(seed).permutation(len(X))[:MOST]
     X, C = X[some], C[some]
-    fold = _folds(C, folds)
+    fold = _folds(C if groups is None else groups[some, None], folds)
     errors = []
     for k in range(fold.max() + 1):
         train, test = fold != k, fold == k
@@ -84,9 +86,9 @@ def choose_strategy(
     return _judge(list(candidates), np.array(errors))
 
 
-def _folds(C: Array, folds: int) -> NDArray[np.int64]:
-    """Fold of each row, those of equal concentrations together, in the order in which they first occur."""
-    _, first, code = np.unique(C, axis=0, return_index=True, return_inverse=True)
+def _folds(alike: NDArray, folds: int) -> NDArray[np.int64]:
+    """Fold of each row of a table, equal rows together, in the order in which they first occur."""
+    _, first, code = np.unique(alike, axis=0, return_index=True, return_inverse=True)
     return first.argsort().argsort()[code.reshape(-1)] % min(folds, len(first))
 
 

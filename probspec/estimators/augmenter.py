@@ -28,7 +28,7 @@ from probspec.augmentation import (
 )
 from probspec.data.spectra import Spectra
 from probspec.errors import DataError, ProbspecWarning, QueryError, check_whole, explain, known
-from probspec.estimators.pairs import block
+from probspec.estimators.pairs import block, group_codes
 from probspec.estimators.solutions import complete_pairs
 from probspec.fit import Fit, fit
 from probspec.models.cvae import CVAE
@@ -118,13 +118,16 @@ class SpectralAugmenter(BaseEstimator):
         self.options = options
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, C: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, C: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Train the generator; with strategy="auto" choose the strategy.
 
         Parameters
         ----------
         X : (sample, channel) array
         C : (sample, ion) array, or (sample,)
+        groups : (sample,) array, optional
+            Names of the solutions where some were measured repeatedly, or of series that go together: errors and the
+            choice of the strategy are those of whole groups left out. Rows of equal concentrations where left out.
 
         Raises
         ------
@@ -137,8 +140,9 @@ class SpectralAugmenter(BaseEstimator):
         self.n_features_in_ = x.shape[1]
         self.X_, self.C_ = x, c
         self.check_ = PhysicsCheck.fit(x, c, self.tolerance)
-        self.fit_ = self._trained(x, c)
-        self.choice_ = self._chosen(x, c) if self.strategy == "auto" and self.method == "cvae" else None
+        codes = None if groups is None else group_codes(groups, len(x))
+        self.fit_ = self._trained(x, c, codes)
+        self.choice_ = self._chosen(x, c, codes) if self.strategy == "auto" and self.method == "cvae" else None
         given = self.strategy if self.strategy != "auto" else "loaded"
         self.strategy_ = strategy_of(self.choice_.name if self.choice_ else given)
         self.rejected_ = 0
@@ -147,7 +151,7 @@ class SpectralAugmenter(BaseEstimator):
             self.labeller_ = Networks(seed=child_seed(int(self.random_state), 3)).fit(x, c)
         return self
 
-    def fit_resample(self, X: ArrayLike, C: ArrayLike) -> tuple[Array, Array]:
+    def fit_resample(self, X: ArrayLike, C: ArrayLike, groups: ArrayLike | None = None) -> tuple[Array, Array]:
         """Fit, and return the pairs given, followed by generated ones.
 
         Returns
@@ -155,7 +159,7 @@ class SpectralAugmenter(BaseEstimator):
         X : (sample + generated, channel) array
         C : (sample + generated, ion) array
         """
-        self.fit(X, C)
+        self.fit(X, C, groups)
         plenty = max(TIMES * len(self.X_), PLENTY)
         more_x, more_c = self.sample(plenty if self.n_generated is None else self.n_generated)
         c = self.C_[:, 0] if self.one_column_ else self.C_
@@ -280,7 +284,7 @@ class SpectralAugmenter(BaseEstimator):
             fix = 'strategy="interpolation", which stays between the training pairs'
             warnings.warn(explain(f"C[:, {own.argmin()}]", problem, fix=fix), ProbspecWarning, stacklevel=3)
 
-    def _trained(self, x: Array, c: Array) -> Fit:
+    def _trained(self, x: Array, c: Array, groups: NDArray[np.int64] | None) -> Fit:
         positive = bool((c >= 0).all())
         spec = anonymous_spec(
             {"x": x.shape[1]}, [f"ion_{k}" for k in range(c.shape[1])], "positive" if positive else "real"
@@ -293,10 +297,12 @@ class SpectralAugmenter(BaseEstimator):
             model = CVAE(spec, priors, preset)
         closed = preset == "beer_lambert"  # what makes spectra is then found without gradient steps
         options = self.options or (TrainOptions(epochs=0) if closed else None)
-        return fit(model, Spectra.from_arrays(x, spec, targets=c), seed=self.random_state, options=options)
+        spectra = Spectra.from_arrays(x, spec, targets=c, groups=groups)
+        return fit(model, spectra, seed=self.random_state, options=options)
 
-    def _chosen(self, x: Array, c: Array) -> Choice:
-        return choose_strategy(x, c, self._generator, STRATEGIES, seed=child_seed(int(self.random_state), 2))
+    def _chosen(self, x: Array, c: Array, groups: NDArray[np.int64] | None) -> Choice:
+        seed = child_seed(int(self.random_state), 2)
+        return choose_strategy(x, c, self._generator, STRATEGIES, seed=seed, groups=groups)
 
     def _generator(self, x: Array, c: Array):
         """Pairs of a generator that is trained on a part; with many spectra the one of all, to save the time."""

@@ -69,7 +69,7 @@ def pair(
     if len(secondary) != len(primary):
         problem = f"{len(secondary)} spectra, X_primary has {len(primary)}"
         raise DataError(explain("X_secondary", problem, expected="row by row the same samples"))
-    codes = copies(secondary, primary) if groups is None else _codes(groups, len(primary))
+    codes = copies(secondary, primary) if groups is None else group_codes(groups, len(primary))
     count = len(np.unique(codes))
     if count < FEWEST:
         problem = f"{count} sample{'s' if count > 1 else ''} on both instruments"
@@ -171,7 +171,19 @@ def check_channels(spectra: Array, channels: int, name: str) -> None:
         raise DataError(explain(name, problem, fix="resample the spectra to the axis that was fitted"))
 
 
-def _codes(groups: ArrayLike, count: int) -> NDArray[np.int64]:
+def group_codes(groups: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Number groups by their names : (sample,).
+
+    Raises
+    ------
+    DataError
+        If there is not one name for each of `count` rows, or a name is none.
+
+    Examples
+    --------
+    >>> group_codes(["b", "a", "b"], 3)
+    array([1, 0, 1])
+    """
     names = np.asarray(groups)
     if names.ndim != 1 or len(names) != count:
         raise DataError(explain("groups", f"shape {names.shape}", expected=f"({count},), one name for each spectrum"))

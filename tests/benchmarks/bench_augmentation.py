@@ -33,6 +33,7 @@ from probspec.estimators import compare_augmentation
 from tests.shared_data import shared_file
 
 Pairs = tuple[np.ndarray, np.ndarray]
+Training = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 SETS = {
     "ions_cu_co_cr_ni_visible": (20, 40, 48),
     "ions_co_cr_ni_uvvis": (30, 75),
@@ -72,21 +73,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def split(name: str, n: int, data: ps.Spectra, seed: int) -> tuple[Pairs, Pairs]:
-    """Training and test pairs."""
+def split(name: str, n: int, data: ps.Spectra, seed: int) -> tuple[Training, Pairs]:
+    """Training pairs and their groups, and test pairs."""
     rng = np.random.default_rng(seed)
     X, C = data.spectra("absorbance").astype(float), data.targets["concentration"].astype(float)
     if name in REPLICATED:
         mixtures = rng.permutation(np.unique(data.groups))[: REPLICATED[name][n]]
         test = np.isin(data.groups, mixtures)
         train = rng.permutation(np.flatnonzero(~test))[:n]
-        return (X[train], C[train]), (X[test], C[test])
+        return (X[train], C[train], data.groups[train]), (X[test], C[test])
     rows = rng.permutation(len(X))
-    return (X[rows[:n]], C[rows[:n]]), (X[rows[n:]][:20], C[rows[n:]][:20])
+    return (X[rows[:n]], C[rows[:n]], None), (X[rows[n:]][:20], C[rows[n:]][:20])
 
 
-def network(train: Pairs, X: np.ndarray) -> np.ndarray:
-    x, c = (StandardScaler().fit(part) for part in train)
+def network(train: Pairs | Training, X: np.ndarray) -> np.ndarray:
+    x, c = (StandardScaler().fit(part) for part in train[:2])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = MLPRegressor(hidden_layer_sizes=(64, 16), random_state=0).fit(
@@ -95,13 +96,13 @@ def network(train: Pairs, X: np.ndarray) -> np.ndarray:
     return c.inverse_transform(made.predict(x.transform(X)))
 
 
-def ridge(train: Pairs, X: np.ndarray) -> np.ndarray:
+def ridge(train: Pairs | Training, X: np.ndarray) -> np.ndarray:
     c = StandardScaler().fit(train[1])
     made = RidgeCV(np.logspace(-6, 3, 19)).fit(train[0], c.transform(train[1]))
     return c.inverse_transform(made.predict(X))
 
 
-def mixup(X: np.ndarray, C: np.ndarray) -> Pairs:
+def mixup(X: np.ndarray, C: np.ndarray, groups: np.ndarray | None) -> Pairs:
     rng = np.random.default_rng(0)
     share, (one, other) = rng.random((6000, 1)), rng.integers(len(X), size=(2, 6000))
     mixed = [np.vstack([part, share * part[one] + (1 - share) * part[other]]) for part in (X, C)]
@@ -109,16 +110,16 @@ def mixup(X: np.ndarray, C: np.ndarray) -> Pairs:
 
 
 def published_network(train: Pairs, X: np.ndarray) -> np.ndarray:
-    return Networks().fit(*train).predict(X)
+    return Networks().fit(*train[:2]).predict(X)
 
 
 NETWORKS: dict[str, Callable[[Pairs, np.ndarray], np.ndarray]] = {"sklearn": network, "torch": published_network}
 MOST = {"sklearn": None, "torch": TAUGHT}
-ARMS: dict[str, Callable[[np.ndarray, np.ndarray], Pairs]] = {
-    "plain": lambda X, C: (X, C),
+ARMS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray | None], Pairs]] = {
+    "plain": lambda X, C, groups: (X, C),
     "mixup": mixup,
-    "probspec": lambda X, C: ps.SpectralAugmenter().fit_resample(X, C),
-    "auto": lambda X, C: ps.SpectralAugmenter(strategy="auto").fit_resample(X, C),
+    "probspec": lambda X, C, groups: ps.SpectralAugmenter().fit_resample(X, C, groups),
+    "auto": lambda X, C, groups: ps.SpectralAugmenter(strategy="auto").fit_resample(X, C, groups),
 }
 
 
@@ -140,10 +141,10 @@ def table(name: str, n: int, data: ps.Spectra, arms: list[str], repeats: int) ->
 def held(name: str, n: int, data: ps.Spectra, repeats: int) -> str:
     inside: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for seed in range(repeats):
-        (x, c), (X, C) = split(name, n, data, seed)
+        (x, c, groups), (X, C) = split(name, n, data, seed)
         prior = dist.Uniform(torch.zeros(c.shape[1]), torch.tensor(1.5 * c.max(0)).float())
         model = ps.CVAE(data.spec).with_priors(concentration=prior.to_event(1))
-        fit = ps.fit(model, ps.Spectra.from_arrays(x, data.spec, targets=c, axes=data.axes), seed=seed)
+        fit = ps.fit(model, ps.Spectra.from_arrays(x, data.spec, targets=c, axes=data.axes, groups=groups), seed=seed)
         post = ps.posterior(fit, ps.Spectra.from_arrays(X, data.spec, axes=data.axes), draws=500, seed=seed)
         lower, upper = (end.values for end in post.interval("concentration", prob=0.9))
         for there in inside:
