@@ -111,9 +111,34 @@ def test_bending_counts_what_the_law_itself_was_fitted_to():
     basis = torch.linalg.qr(design)[0]
     rest = noise - basis @ (basis.T @ noise)
     features = torch.randn(24, 40, generator=generator, dtype=torch.float64)
-    found = left_out_ridge(rest, features - basis @ (basis.T @ features), basis.square().sum(1, keepdim=True))
+    found = left_out_ridge(rest, features - basis @ (basis.T @ features), basis)
     assert found.weights.any(0).double().mean() < 0.1
     assert found.left_out.square().mean() == pytest.approx(1 / (1 - 12 / 24), rel=0.15)
+
+
+def test_left_out_residuals_are_those_of_a_fit_without_the_group():
+    generator = torch.Generator().manual_seed(0)
+    design, idle, noise = (torch.randn(30, k, generator=generator, dtype=torch.float64) for k in (3, 2, 4))
+    groups, basis = torch.arange(30) // 3, torch.linalg.qr(design)[0]
+    x = design @ torch.ones(3, 4, dtype=torch.float64) + noise
+    found = left_out_ridge(*(part - basis @ (basis.T @ part) for part in (x, idle)), basis, groups)
+    expected = torch.empty_like(x)
+    for group in range(10):
+        kept = groups != group
+        expected[~kept] = x[~kept] - design[~kept] @ torch.linalg.lstsq(design[kept], x[kept]).solution
+    assert not found.weights.any()
+    torch.testing.assert_close(found.left_out, expected)
+
+
+def test_what_replicates_share_does_not_bend_the_law():
+    """Each of thirty mixtures five times, with an error of its own that its replicates share."""
+    rng = np.random.default_rng(0)
+    C = np.repeat(0.1 * rng.random((30, 3)), 5, 0)
+    X = 10 * C @ PURE + np.repeat(0.05 * rng.standard_normal((30, 60)), 5, 0) + 1e-3 * rng.standard_normal((150, 60))
+    spec = ps.spec.anonymous_spec({"x": 60}, ["a", "b", "c"], "positive")
+    data = ps.Spectra.from_arrays(X, spec, targets=C)
+    model = ps.fit(CVAE(spec), data, options=ps.TrainOptions(epochs=0)).model
+    assert model.decoder.bent.any(0).float().mean() < 0.1
 
 
 def test_errors_are_those_of_groups_left_out():

@@ -39,6 +39,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -225,8 +226,8 @@ class CVAE(Model):
             problem = f"{int(known_rows.sum())} spectra with concentrations"
             raise DataError(explain("spectra", problem, expected="two or more, of which pure spectra are estimated"))
         x, c = batch.x[self.modality][known_rows], batch.y[self.target][known_rows]
-        groups = torch.from_numpy(spectra.alike(self.target)[known_rows.numpy()])
-        found = self.decoder.fit(x, c)
+        groups = torch.from_numpy(np.unique(spectra.alike(self.target)[known_rows.numpy()], return_inverse=True)[1])
+        found = self.decoder.fit(x, c, groups)
         if self.guide_pure:
             self.guide_pure.place(found, self.priors.law("pure"))
         with torch.no_grad(), seeded(seed):

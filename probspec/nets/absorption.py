@@ -50,22 +50,31 @@ class AbsorptionDecoder(nn.Module, ABC):
         """Mean spectra, (..., sample, channel), in scaled units."""
 
     @abstractmethod
-    def start(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
+    def start(self, found: Regression, x: Tensor, centred: Tensor, groups: Tensor) -> Regression:
         """Take what closed forms give, and return what became of the regression."""
 
     def restraint(self, c: Tensor, z: Tensor) -> Tensor:
         """How far the decoder has departed from where it started, in nats."""
         return torch.zeros((), device=c.device)
 
-    def fit(self, x: Tensor, c: Tensor) -> Regression:
-        """Set scales and closed forms from spectra `x` : (sample, channel), their unit, and their concentrations."""
+    def fit(self, x: Tensor, c: Tensor, groups: Tensor) -> Regression:
+        """Set scales and closed forms.
+
+        Parameters
+        ----------
+        x : (sample, channel) Tensor, their unit
+        c : (sample, component) Tensor, theirs
+        groups : (sample,) Tensor of int
+            Numbered from zero; rows of one group say little that is new.
+        """
         self.spread = x.square().mean().sqrt().clamp_min(1e-12)
         self.floor = (FLOOR * (x - x.mean(0)).square().mean().sqrt() / self.spread).clamp_min(1e-7)
         self.largest = c.abs().amax(0).clamp_min(1e-12)
         self.mean = (c / self.largest).mean(0)
-        found = self.start(regress(x / self.spread, self.centred(c), self.directions), x / self.spread, self.centred(c))
+        scaled, centred = x / self.spread, self.centred(c)
+        found = self.start(regress(scaled, centred, self.directions), scaled, centred, groups)
         self.first_log_noise = self.log_noise.detach().clone()
-        self.reader, self.offset = reading(x / self.spread, self.centred(c))
+        self.reader, self.offset = reading(scaled, centred)
         return found
 
     def left_out(self, x: Tensor, c: Tensor, groups: Tensor) -> Tensor:
@@ -119,7 +128,7 @@ class NetworkDecoder(AbsorptionDecoder):
         self.conditional = conditional
         self.net = mlp([directions + conditional * components, hidden, channels], nn.ReLU)
 
-    def start(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
+    def start(self, found: Regression, x: Tensor, centred: Tensor, groups: Tensor) -> Regression:
         """Start with noise about as wide as the spectra themselves vary."""
         self.log_noise.data = torch.full_like(self.log_noise, -0.5)
         return found

@@ -32,8 +32,8 @@ class LinearLaw(nn.Module):
         The noise is that of rows left out.
         """
         mean, level = z.double().mean(0), x.double().mean(0)
-        leverage = torch.full((len(z), 1), 1 / len(z), dtype=torch.float64)
-        found = left_out_ridge(x.double() - level, z.double() - mean, leverage)
+        root = torch.full((len(z), 1), len(z) ** -0.5, dtype=torch.float64)
+        found = left_out_ridge(x.double() - level, z.double() - mean, root)
         self.level, self.loading = (level - mean @ found.weights).to(self.level), found.weights.to(self.level)
         self.noise = found.left_out.square().mean(0).sqrt().clamp_min(1e-12).to(self.noise)
 

@@ -16,7 +16,7 @@ BELIEVED = 1000.0
 """Spectra that the Beer-Lambert law is worth where departures from it are learnt."""
 
 CURVED = 2
-"""Spectra for each pure one from which on departures from the law are looked for."""
+"""Groups of spectra for each pure one from which on departures from the law are looked for."""
 
 WAVES = 512
 DEGREE, PRODUCTS = 4, 512
@@ -51,21 +51,20 @@ class MixingDecoder(AbsorptionDecoder):
         for name in ("loadings", "bent", "growth"):
             self.register_buffer(f"first_{name}", torch.zeros_like(getattr(self, name)))
 
-    def start(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
+    def start(self, found: Regression, x: Tensor, centred: Tensor, groups: Tensor) -> Regression:
         """Take departure, noise and directions in closed form."""
-        if len(x) > CURVED * len(found.pure):
-            found = self._bend(found, x, centred)
+        if groups.max() + 1 > CURVED * len(found.pure):
+            found = self._bend(found, x, centred, groups)
         self.loadings.data, self.first_loadings = found.directions.clone(), found.directions.clone()
         self.first_bent, self.first_growth = self.bent.detach().clone(), self.growth.detach().clone()
         self.log_noise.data = found.noise.clamp_min(self.floor).log()
         return found
 
-    def _bend(self, found: Regression, x: Tensor, centred: Tensor) -> Regression:
+    def _bend(self, found: Regression, x: Tensor, centred: Tensor, groups: Tensor) -> Regression:
         design, features = with_one(centred).double(), self._features(centred).double()
         straight = torch.linalg.lstsq(design, features).solution
-        leverage = (design @ found.root.double()).square().sum(1, keepdim=True)
         rest = x.double() - design @ found.pure.double()
-        curvature = left_out_ridge(rest, features - design @ straight, leverage)
+        curvature = left_out_ridge(rest, features - design @ straight, design @ found.root.double(), groups)
         self.straight, self.bent.data = straight.float(), curvature.weights.float()
         level = curvature.left_out.square().mean(0).sqrt().clamp_min(1e-12)  # a dark channel must not hide the others
         relative = curvature.left_out / level
