@@ -57,8 +57,8 @@ class SpectralAugmenter(BaseEstimator):
         has a regression network, trained on real pairs, say their concentrations (Mushchina et al. 2024).
     strategy : str or Strategy
         What the "cvae" makes spectra of: a name of `probspec.augmentation.STRATEGIES`, an object, or "auto", by
-        cross-validation, which takes half a minute and on the real sets tried mostly chose "loaded". Of the "vae" those
-        of latents matter alone.
+        cross-validation, which takes half a minute: where the spectra hold more than the ions that are asked for it is
+        the better choice, elsewhere it mostly chose "loaded". Of the "vae" those of latents matter alone.
     preset : {"beer_lambert", "paper"}
         Of the "cvae": starting from the law of Beer and Lambert, or the published networks.
     n_generated : int, optional
