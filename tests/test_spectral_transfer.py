@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from instruments import pairs
+from shared_data import shared_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -149,6 +150,23 @@ class TestSpectralTransfer:
             ps.SpectralTransfer(preset="best").fit(X, Y)
         with pytest.raises(NotFittedError):
             ps.SpectralTransfer().transform(X)
+
+
+MEASURED = {
+    "nir_tablets_2instruments": (390, ["nir"]),
+    "nir_corn_3instruments": (180, ["nir"]),
+    "nir_sugarcane_7spectrometers": (45, ["Micronir1700", "Nirscan_nano"]),
+    "libs_unlabelled_cranberry": (329, ["primary", "secondary"]),
+    "libs_bhvo2_instruments": (1, ["chemcam", "supercam", "csa"]),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measured_sets_are_read(name):
+    rows, modalities = MEASURED[name]
+    data = ps.open_spectra(shared_file(name), name)
+    assert len(data) == rows and set(modalities) <= set(data.modalities)
+    assert all(np.isfinite(data.spectra(modality, np.arange(1))).all() for modality in modalities)
 
 
 class TestRepeats:
