@@ -7,7 +7,14 @@ None of them knows what makes the spectra.
 """
 
 from probspec.augmentation.choice import Choice, choose_strategy
-from probspec.augmentation.concentrations import Empirical, Equalised, Interpolation, Loaded, Uniform
+from probspec.augmentation.concentrations import (
+    Empirical,
+    Equalised,
+    Interpolation,
+    Loaded,
+    Uniform,
+    dependent_ion,
+)
 from probspec.augmentation.experiment import Comparison, compare_arms
 from probspec.augmentation.latents import AggregatePosterior, FlowPrior, UniformLatent
 from probspec.augmentation.networks import NetworkOptions, Networks
@@ -38,6 +45,7 @@ __all__ = [
     "channel_statistics",
     "choose_strategy",
     "compare_arms",
+    "dependent_ion",
     "nearest_neighbours",
     "strategy_of",
 ]

@@ -17,6 +17,8 @@ from scipy.spatial.distance import cdist
 from probspec.augmentation.strategy import Array, Sampler, Strategy, TrainingPairs
 from probspec.errors import DataError, explain
 
+INDEPENDENT = 1e-4  # least share of an ion's variance that is not told by the others
+
 
 def _not_negative(name: str, setting: str, value: float) -> None:
     if not np.isfinite(value) or value < 0:
@@ -188,6 +190,25 @@ class Interpolation(ConcentrationStrategy):
         second = order[first, rng.integers(order.shape[1], size=n)]
         share = rng.random((n, 1))
         return share * concentrations[first] + (1 - share) * concentrations[second]
+
+
+def dependent_ion(concentrations: Array) -> int | None:
+    """Find the ion that the others tell most of, if they tell nearly all: its own spectrum cannot be known.
+
+    Parameters
+    ----------
+    concentrations : (sample, ion) array
+
+    Examples
+    --------
+    >>> ramp, other = np.linspace(0, 1, 9), np.linspace(-1, 1, 9) ** 2
+    >>> dependent_ion(np.column_stack([ramp, other])), dependent_ion(np.column_stack([ramp, other, 2 * ramp])) in (0, 2)
+    (None, True)
+    """
+    centred = concentrations - concentrations.mean(0)
+    correlation = (centred.T @ centred) / np.sqrt(np.outer(*[(centred**2).sum(0)] * 2))
+    own = 1 / np.diag(np.linalg.inv(correlation + 1e-9 * np.eye(len(correlation))))
+    return int(own.argmin()) if own.min() < INDEPENDENT else None
 
 
 def _range(concentrations: Array) -> tuple[Array, Array]:

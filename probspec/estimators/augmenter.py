@@ -24,6 +24,7 @@ from probspec.augmentation import (
     TrainingPairs,
     Uniform,
     choose_strategy,
+    dependent_ion,
     strategy_of,
 )
 from probspec.data.spectra import Spectra
@@ -44,7 +45,6 @@ FEW = 200  # spectra below which folds get generators of their own
 PLENTY, TIMES = 6000, 4  # pairs that `fit_resample` generates where it is not told: these, or so many for each given
 ROUNDS = 5  # times that rejected pairs are made anew
 MOST_WRONG = 0.1  # share of pairs that may still be rejected then
-INDEPENDENT = 1e-4  # least share of an ion's variance that is not told by the others
 
 
 class SpectralAugmenter(BaseEstimator):
@@ -276,13 +276,11 @@ class SpectralAugmenter(BaseEstimator):
         """Warn where ions vary together in training and are to vary alone in what is generated."""
         if self.method == "vae" or not isinstance(self.strategy_, Uniform | Loaded):
             return
-        centred = self.C_ - self.C_.mean(0)
-        correlation = (centred.T @ centred) / np.sqrt(np.outer(*[(centred**2).sum(0)] * 2))
-        own = 1 / np.diag(np.linalg.inv(correlation + 1e-9 * np.eye(len(correlation))))
-        if own.min() < INDEPENDENT:
-            problem = f"concentrations of ion {own.argmin()} follow from the others, so that its spectrum is not known"
+        ion = dependent_ion(self.C_)
+        if ion is not None:
+            problem = f"concentrations of ion {ion} follow from the others, so that its spectrum is not known"
             fix = 'strategy="interpolation", which stays between the training pairs'
-            warnings.warn(explain(f"C[:, {own.argmin()}]", problem, fix=fix), ProbspecWarning, stacklevel=3)
+            warnings.warn(explain(f"C[:, {ion}]", problem, fix=fix), ProbspecWarning, stacklevel=3)
 
     def _trained(self, x: Array, c: Array, groups: NDArray[np.int64] | None) -> Fit:
         positive = bool((c >= 0).all())
